@@ -1,0 +1,10 @@
+# Writes OUT with a hash over the SDK's headers and SALT; leaves it alone when nothing changed.
+file(GLOB headers ${DIR}/*.h)
+list(SORT headers)
+set(all "${SALT}")
+foreach(header ${headers})
+  file(SHA256 ${header} hash)
+  string(APPEND all "${hash}")
+endforeach()
+string(SHA256 fingerprint "${all}")
+file(CONFIGURE OUTPUT ${OUT} CONTENT "// Made by contrib/cmake/fingerprint.cmake.\n#pragma once\n#define POSTERN_FINGERPRINT \"${fingerprint}\"\n")
