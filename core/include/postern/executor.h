@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -192,12 +193,14 @@ class Runtime {
   virtual unsigned workers() const = 0;
   virtual Executor& worker(unsigned index) = 0;
   Executor& owner_of(std::uint64_t key_hash) { return worker(static_cast<unsigned>(key_hash % workers())); }
-  /// Binds an address for all workers; call while still privileged.
-  virtual Result<std::unique_ptr<BoundEndpoint>> bind(const Endpoint& endpoint) = 0;
+  /// Binds an address for all workers; call while still privileged. `unix_mode`: permissions of a Unix socket's file.
+  virtual Result<std::unique_ptr<BoundEndpoint>> bind(const Endpoint& endpoint, unsigned unix_mode = 0600) = 0;
   virtual std::unique_ptr<Lane> make_lane(std::string name) = 0;
   /// Runs until stop(); the caller's thread is worker 0.
   virtual void run() = 0;
   virtual void stop() = 0;  ///< any thread
+  /// Calls `handler` on worker 0 whenever the process gets `signal`; ask before run(). The simulation has no signals.
+  virtual void on_signal(int signal, std::function<void()> handler);
 };
 
 struct RuntimeOptions {
