@@ -125,15 +125,15 @@ class Histogram {
   HistogramScale scale_;
 };
 
-class MetricsRegistry {
+class Metrics {
  public:
   /// Series of one name; beyond, further label sets share one series whose labels say "other".
   static constexpr std::size_t kMaxSeries = 1000;
 
-  explicit MetricsRegistry(unsigned workers);
-  ~MetricsRegistry();
-  MetricsRegistry(const MetricsRegistry&) = delete;
-  MetricsRegistry& operator=(const MetricsRegistry&) = delete;
+  explicit Metrics(unsigned workers);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
 
   unsigned workers() const { return workers_; }
 
