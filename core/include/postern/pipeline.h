@@ -1,0 +1,326 @@
+// The pipeline as protocols and the queue use it, and as matchers, mailets and script engines extend it.
+//
+// A session asks Policy at each stage and gets a Verdict; a whole message is run through the pipeline "root", which
+// splits its recipients and makes the Plan that is committed with it. Every step is written to the transaction's Trail.
+// A decision is a pure function of (transaction, answers, configuration): rules reach the world only through Effects.
+//
+// Thread: one Policy per worker. A Transaction belongs to the session that made it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "postern/auth.h"
+#include "postern/diagnostics.h"
+#include "postern/dns.h"
+#include "postern/envelope.h"
+#include "postern/error.h"
+#include "postern/executor.h"
+#include "postern/log.h"
+#include "postern/message.h"
+#include "postern/spool.h"
+#include "postern/task.h"
+#include "postern/trail.h"
+#include "postern/verdict.h"
+
+namespace postern {
+
+// ---- what a message's recipients are to do --------------------------------------------------------------------------
+
+/// A set of recipient numbers of one transaction. Up to 64 without an allocation.
+class RecipientSet {
+ public:
+  static RecipientSet none(std::size_t size);
+  static RecipientSet all(std::size_t size);
+  std::size_t size() const { return size_; }  ///< of the transaction, not of the set
+  bool contains(std::size_t index) const;
+  void insert(std::size_t index);
+  void erase(std::size_t index);
+  std::size_t count() const;
+  bool empty() const;
+  bool full() const { return count() == size_; }
+  RecipientSet operator&(const RecipientSet& other) const;
+  RecipientSet operator|(const RecipientSet& other) const;
+  RecipientSet operator-(const RecipientSet& other) const;
+  std::string to_string() const;  ///< "0-3,7", as trails have it
+  bool operator==(const RecipientSet&) const = default;
+
+ private:
+  std::size_t size_ = 0;
+  std::uint64_t low_ = 0;
+  std::vector<std::uint64_t> high_;
+};
+
+/// What is to happen to some recipients after the commit. Encoded with the message; the queue carries it out.
+struct PlanStep {
+  enum class Kind : std::uint8_t { kDeliver = 1, kRelay, kDiscard, kQuarantine, kBounce };
+  Kind kind = Kind::kDeliver;
+  std::vector<std::uint32_t> recipients;  ///< numbers into the envelope
+  std::string account;               ///< kDeliver: of these recipients (one step per account)
+  std::string folder;                ///< kDeliver
+  std::vector<std::string> flags;    ///< kDeliver
+  std::map<std::string, std::string> options;  ///< kRelay: "gateway", "tls", "source"; kBounce: "code","enhanced","text"
+  std::string reason;                ///< kDiscard, kQuarantine
+  std::string header_edits;          ///< encoded HeaderEdits of this split, beyond those already in the message; may be empty
+  WallTime not_before{};             ///< hold
+};
+
+struct Plan {
+  std::vector<PlanStep> steps;
+  void encode(std::string& out) const;  ///< appends; versioned
+  static Result<Plan> decode(std::string_view bytes);
+};
+
+// ---- a transaction --------------------------------------------------------------------------------------------------
+
+using NoteValue = std::variant<bool, std::int64_t, double, std::string>;
+
+/// What a session is doing now, for rules. The protocol fills it; rules read it.
+struct SessionState {
+  explicit SessionState(std::string session_id) : id(std::move(session_id)) {}
+  std::string id;     ///< printable, unique in the process
+  ClientInfo client;
+  std::map<std::string, NoteValue, std::less<>> notes;  ///< set by hooks; kept for the connection
+  Trail trail;        ///< connect to auth; copied into each transaction's
+};
+
+/// One mail transaction, from MAIL to its end. Notes of the transaction and of each recipient are set by rules.
+struct Transaction {
+  explicit Transaction(SessionState& owner) : session(owner) {}
+  SessionState& session;
+  Envelope envelope;
+  std::vector<AddressLookup> lookups;  ///< beside envelope.recipients: what the directory said at RCPT
+  std::map<std::string, NoteValue, std::less<>> notes;
+  std::vector<std::map<std::string, NoteValue, std::less<>>> recipient_notes;  ///< beside envelope.recipients, or empty
+  std::vector<bool> relay;             ///< beside envelope.recipients: the gate let it pass as relaying
+  HeaderEdits edits;                   ///< for all recipients
+  Trail trail;
+  Instant started{};
+  std::uint64_t size = 0;              ///< of the message, known from the data stage on
+  std::uint32_t received_count = 0;    ///< Received header fields (loop guard, RFC 5321 §6.3)
+  Draft* draft = nullptr;              ///< the message's text, from the data stage on
+  /// The message's header block as it came; empty before the data stage.
+  std::string_view headers() const;
+};
+
+/// What became of one recipient in "root".
+struct RecipientOutcome {
+  Reply reply;         ///< 250, or why not
+  std::string rule;    ///< that decided
+};
+
+/// What "root" decided about a message; see architecture.md decision 6 for what a session answers.
+struct Decision {
+  std::vector<RecipientOutcome> outcomes;  ///< one per recipient of the envelope
+  Plan plan;                               ///< for those that were accepted
+  Verdict whole;                           ///< set when one verdict covers all (message hook, or all agree)
+  bool refuses_all() const;
+  bool refuses_some() const;
+  /// The one reply of a session without PRDR: the refusal when all refuse (a temporary one wins), else 250.
+  Reply reply() const;
+};
+
+/// Service "policy": one object, per-worker state inside; call from a worker with that worker's executor in context.
+class Policy {
+ public:
+  static constexpr std::string_view kService = "policy";
+  virtual ~Policy();
+  virtual Task<Verdict> connect(SessionState& session) = 0;
+  virtual Task<Verdict> ehlo(SessionState& session) = 0;
+  virtual Task<Verdict> starttls(SessionState& session) = 0;
+  virtual Task<Verdict> auth(SessionState& session) = 0;
+  virtual Task<Verdict> mail(Transaction& transaction) = 0;
+  /// The gate, then the directory, then hooks. On acceptance the recipient has been appended to the envelope with its
+  /// lookup; the verdict is kContinue or kAccept. 550 5.7.1 (relaying denied), 550 5.1.1 (no such user), 451 4.4.3.
+  virtual Task<Verdict> rcpt(Transaction& transaction, Recipient recipient) = 0;
+  virtual Task<Verdict> data(Transaction& transaction) = 0;      ///< headers seen, before the body ends
+  virtual Task<Decision> message(Transaction& transaction) = 0;  ///< whole message: hook "message", then "root"
+  virtual void disconnect(SessionState& session) = 0;
+  /// Commits what was accepted, with its plan and trail; returns once it is durable and hands it to the queue. Faults:
+  /// "spool.full" (452 4.3.1), "spool.latched" (451 4.3.0), others 451. The draft is spent.
+  virtual Task<Result<MessageId>> commit(Transaction& transaction, Draft draft, const Decision& decision) = 0;
+  /// Writes the trail of a transaction or session that came to nothing (refused, aborted); bounded, unsynced.
+  virtual void refused(SessionState& session, Transaction* transaction, std::string_view why) = 0;
+};
+
+// ---- extension: matchers, mailets, hooks, engines -----------------------------------------------------------------
+
+class Effects;
+
+/// What a matcher or action works on: the transaction narrowed to some recipients.
+struct RuleCall {
+  Transaction& transaction;
+  const RecipientSet& recipients;
+  Effects& effects;
+  Stage stage = Stage::kMessage;
+};
+
+class Matcher {
+ public:
+  virtual ~Matcher();
+  /// Which of call.recipients it selects. A fault makes the rule fail (on_error).
+  virtual Task<Result<RecipientSet>> match(RuleCall call) = 0;
+};
+
+/// What an action did: go on with the next action, or a final word about its recipients.
+struct ActionResult {
+  enum class Kind : std::uint8_t { kNext, kGo, kFinal };
+  Kind kind = Kind::kNext;
+  std::string pipeline;  ///< kGo
+  PlanStep step;         ///< kFinal with an acceptance; recipients are filled in by the pipeline
+  Verdict verdict;       ///< kFinal with a refusal (reject, defer), or kHold, kDiscard, kQuarantine
+};
+
+class Action {
+ public:
+  virtual ~Action();
+  virtual Task<Result<ActionResult>> run(RuleCall call) = 0;
+  /// For the load checks: true when nothing after it can run.
+  virtual bool is_final() const { return false; }
+  /// Name of the pipeline it goes to, for the load checks; empty when it is no `go`.
+  virtual std::string goes_to() const { return {}; }
+};
+
+/// An argument as a script or TOML gives it.
+struct ScriptValue {
+  using List = std::vector<ScriptValue>;
+  using Map = std::map<std::string, ScriptValue, std::less<>>;
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Map, std::shared_ptr<Matcher>> value;
+  Origin origin;
+};
+
+/// Declares one matcher or mailet: what the manual, the nearest-name hints and the load checks know of it.
+struct ArgumentInfo {
+  std::string_view name;     ///< key in a table argument; positional when `position` >= 0
+  std::string_view type;     ///< "string", "size", "integer", "list of addresses" …
+  std::string_view purpose;
+  bool required = false;
+  int position = -1;
+};
+template <class Made>
+struct RuleDeclaration {
+  std::string_view name;     ///< "recipient_is"
+  std::string_view purpose;  ///< one line
+  std::string_view example;  ///< as in a pipeline
+  std::string_view errors;   ///< which faults it may have
+  std::vector<ArgumentInfo> arguments;
+  /// Builds it; a fault's detail is shown at the argument's place.
+  std::function<Result<std::shared_ptr<Made>>(const ScriptValue& arguments)> make;
+};
+using MatcherDeclaration = RuleDeclaration<Matcher>;
+using ActionDeclaration = RuleDeclaration<Action>;
+
+/// Service "rules": all matchers and mailets that modules declared, by name. Filled in prepare, then only read.
+class RuleRegistry {
+ public:
+  static constexpr std::string_view kService = "rules";
+  virtual ~RuleRegistry();
+  virtual void add(MatcherDeclaration declaration) = 0;
+  virtual void add(ActionDeclaration declaration) = 0;
+  virtual const MatcherDeclaration* matcher(std::string_view name) const = 0;
+  virtual const ActionDeclaration* action(std::string_view name) const = 0;
+  virtual std::vector<std::string_view> matchers() const = 0;
+  virtual std::vector<std::string_view> actions() const = 0;
+};
+
+enum class OnError : std::uint8_t { kDefer, kSkip, kQuarantine, kReject };
+
+struct Rule {
+  std::string name;   ///< given, or "root#2"
+  Origin origin;
+  std::shared_ptr<Matcher> when;  ///< nothing: every recipient
+  std::vector<std::shared_ptr<Action>> actions;
+  OnError on_error = OnError::kDefer;
+};
+struct PipelineRules {
+  std::string name;
+  Origin origin;
+  std::vector<Rule> rules;
+};
+
+/// What a hook sees.
+struct HookCall {
+  Stage stage;
+  SessionState& session;
+  Transaction* transaction = nullptr;   ///< from mail on
+  const Recipient* recipient = nullptr; ///< at rcpt
+  Effects& effects;
+};
+class HookHandler {
+ public:
+  virtual ~HookHandler();
+  virtual Task<Result<Verdict>> handle(HookCall call) = 0;
+};
+struct Hook {
+  Stage stage;
+  std::string name;  ///< "gateway.lua:12"
+  Origin origin;
+  std::optional<SessionRole> role;
+  std::shared_ptr<HookHandler> handler;
+  OnError on_error = OnError::kDefer;
+};
+
+/// One epoch's rules on one worker: what a script engine made. Immutable; kept alive by the transactions that use it.
+struct RuleSet {
+  std::map<std::string, PipelineRules, std::less<>> pipelines;
+  std::vector<Hook> hooks;
+  std::uint64_t hash = 0;  ///< of scripts and configuration
+  std::shared_ptr<void> engine;  ///< the script state that the rules live in
+  /// Names of lints that scripts waived, with their reasons.
+  std::vector<std::pair<std::string, std::string>> waivers;
+};
+
+/// Service "scripts": turns script files into rules, for one worker at a time.
+class ScriptEngine {
+ public:
+  static constexpr std::string_view kService = "scripts";
+  virtual ~ScriptEngine();
+  /// Faults go to `diagnostics`, all at once; nothing is returned then.
+  virtual std::shared_ptr<RuleSet> load(const std::vector<std::string>& files, const RuleRegistry& registry,
+                                        Diagnostics& diagnostics) = 0;
+};
+
+/// The world, as rules may ask it. Each question is written to the trail with its answer and time.
+class Effects {
+ public:
+  virtual ~Effects();
+  virtual Task<DnsAnswer> dns(std::string name, RecordType type) = 0;
+  virtual WallTime clock() = 0;
+  virtual double random() = 0;  ///< [0, 1)
+  virtual void log(std::string_view level, std::string_view text) = 0;
+  virtual void count(std::string_view counter, std::int64_t by) = 0;
+  virtual Trail& trail() = 0;
+  virtual const Directory& directory() = 0;
+  virtual Executor& executor() = 0;
+  virtual Duration time_limit() const = 0;  ///< [limits] of pipeline.md: wall clock with waits
+};
+
+// ---- the queue's side -----------------------------------------------------------------------------------------------
+
+/// A message that is durable and waits for its recipients' steps.
+struct QueuedMessage {
+  MessageId id{};
+  Envelope envelope;
+  Plan plan;
+  std::uint64_t size = 0;
+  WallTime accepted{};
+};
+
+/// Service "queue".
+class Queue {
+ public:
+  static constexpr std::string_view kService = "queue";
+  virtual ~Queue();
+  /// Takes over a message that was just committed; any worker; never waits, never fails.
+  virtual void accepted(QueuedMessage message) = 0;
+};
+
+}  // namespace postern
