@@ -1,7 +1,7 @@
 // What the mail server asks of the DNS, and what it gets back.
 //
-// For:    relaying (MX, A, AAAA, TLSA), checks of clients (PTR with forward confirmation, DNS lists), SPF and DKIM (TXT).
-// Owner:  one Resolver per worker, made by main and handed out by reference; FakeResolver (dns_fake.h) in tests.
+// For:    relaying (MX, A, AAAA, TLSA), checks of clients (PTR with forward confirmation, DNS lists), SPF and DKIM
+// (TXT). Owner:  one Resolver per worker, made by main and handed out by reference; FakeResolver (dns_fake.h) in tests.
 // Thread: the worker that owns it.
 // Errors: whatever the DNS says or fails to say is a value, DnsAnswer::status. Only cancellation of the asker throws.
 // Trust:  this is a stub: a recursive, preferably validating resolver (unbound, knot-resolver, BIND) does the work.
@@ -107,11 +107,11 @@ std::string_view to_string(DnsStatus status);
 /// The answer to one question (name, type).
 struct DnsAnswer {
   DnsStatus status = DnsStatus::kServfail;
-  bool authenticated = false;       ///< validated by DNSSEC (AD), records or their absence alike
-  std::chrono::seconds ttl{0};      ///< how much longer this answer holds: the least of all records used
-  std::string canonical_name;       ///< where CNAMEs led; the question's name when there were none
-  std::vector<DnsRecord> records;   ///< all of the type asked for, in the order received
-  std::string detail;               ///< for the log, when status is a failure
+  bool authenticated = false;      ///< validated by DNSSEC (AD), records or their absence alike
+  std::chrono::seconds ttl{0};     ///< how much longer this answer holds: the least of all records used
+  std::string canonical_name;      ///< where CNAMEs led; the question's name when there were none
+  std::vector<DnsRecord> records;  ///< all of the type asked for, in the order received
+  std::string detail;              ///< for the log, when status is a failure
 
   bool ok() const { return status == DnsStatus::kOk; }
   /// The DNS says that there is nothing. Permanent, unlike a failure.
@@ -146,8 +146,8 @@ struct MailHosts {
     kTryLater,  ///< the DNS failed (4.4.3)
   };
   Status status = Status::kTryLater;
-  bool implicit = false;        ///< no MX: the domain's own addresses serve (RFC 5321 §5.1)
-  bool authenticated = false;   ///< the MX answer (or its absence) was validated: what DANE builds on (RFC 7672 §2.2)
+  bool implicit = false;       ///< no MX: the domain's own addresses serve (RFC 5321 §5.1)
+  bool authenticated = false;  ///< the MX answer (or its absence) was validated: what DANE builds on (RFC 7672 §2.2)
   std::chrono::seconds ttl{0};
   std::vector<MailHost> hosts;  ///< in the order to try: by preference, equal ones shuffled; at most kMaxMailHosts
   std::string detail;           ///< for the log, when there are none
@@ -158,9 +158,9 @@ struct MailHosts {
 /// The addresses of one host.
 struct HostAddresses {
   DnsStatus status = DnsStatus::kServfail;  ///< kOk when there is at least one, whatever became of the other family
-  bool authenticated = false;               ///< all answers used were validated (RFC 7672 §2.2.2: else no TLSA is asked)
-  std::string canonical_name;               ///< CNAMEs followed: TLSA is asked there first (RFC 7672 §2.2.2)
-  std::vector<IpAddress> addresses;         ///< IPv6 first, each family in the order received; at most kMaxHostAddresses
+  bool authenticated = false;        ///< all answers used were validated (RFC 7672 §2.2.2: else no TLSA is asked)
+  std::string canonical_name;        ///< CNAMEs followed: TLSA is asked there first (RFC 7672 §2.2.2)
+  std::vector<IpAddress> addresses;  ///< IPv6 first, each family in the order received; at most kMaxHostAddresses
   std::string detail;
 
   bool ok() const { return status == DnsStatus::kOk; }
@@ -222,21 +222,21 @@ class Resolver {
 
 /// The settings of [dns]. Each worker has its own cache and its own limits.
 struct DnsSettings {
-  std::vector<std::string> servers;               ///< "127.0.0.1:53", "[::1]:53", "::1"; empty: those of resolv.conf
-  Duration timeout = std::chrono::seconds(3);     ///< of the first try at one server; doubles with each round
-  int tries = 3;                                  ///< rounds over all servers
-  std::size_t cache_entries = 20'000;             ///< 0: no cache
+  std::vector<std::string> servers;            ///< "127.0.0.1:53", "[::1]:53", "::1"; empty: those of resolv.conf
+  Duration timeout = std::chrono::seconds(3);  ///< of the first try at one server; doubles with each round
+  int tries = 3;                               ///< rounds over all servers
+  std::size_t cache_entries = 20'000;          ///< 0: no cache
   std::size_t cache_bytes = std::size_t{8} << 20;
-  std::chrono::seconds min_ttl{5};                ///< what the DNS wants shorter is kept this long
+  std::chrono::seconds min_ttl{5};  ///< what the DNS wants shorter is kept this long
   std::chrono::seconds max_ttl{86'400};
-  std::chrono::seconds max_negative_ttl{3'600};   ///< RFC 2308 §5
-  std::chrono::seconds failure_ttl{5};            ///< of servfail, timeout, refused (RFC 9520 §3.2: 1 s to 5 min)
-  std::size_t max_outstanding = 1'024;            ///< questions on their way to servers
-  std::optional<bool> trust_ad;                   ///< believe the AD bit; unset: when all servers are on loopback
+  std::chrono::seconds max_negative_ttl{3'600};  ///< RFC 2308 §5
+  std::chrono::seconds failure_ttl{5};           ///< of servfail, timeout, refused (RFC 9520 §3.2: 1 s to 5 min)
+  std::size_t max_outstanding = 1'024;           ///< questions on their way to servers
+  std::optional<bool> trust_ad;                  ///< believe the AD bit; unset: when all servers are on loopback
 };
 
-/// The real resolver of one worker: c-ares with cache. Destroy it on its thread, before its executor, and after all who ask.
-/// Errors: "dns.server" for a text that is no address, "dns.init" when c-ares cannot start.
+/// The real resolver of one worker: c-ares with cache. Destroy it on its thread, before its executor, and after all who
+/// ask. Errors: "dns.server" for a text that is no address, "dns.init" when c-ares cannot start.
 Result<std::unique_ptr<Resolver>> make_resolver(Executor& executor, DnsSettings settings);
 
 }  // namespace postern
