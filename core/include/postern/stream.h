@@ -123,13 +123,16 @@ class Stream final : private SocketEvents {
   void on_end(int error) override;
   void on_written(int error) override;
 
+  /// consume() that leaves the octets in place until the next read, since a Line shows them.
+  void consume_line(std::size_t octets);
+  void clear_hold();
   void take_plain(std::string_view octets);
   void make_room(std::size_t octets);
   void release_idle_memory();
   void wake_reader();
-  void encrypt_out(std::string_view extra);
   /// Gives the wire what it takes now; true when all is out.
   bool send_now(std::string_view extra);
+  void lost(int error);
   Task<void> handshake(std::unique_ptr<StreamFilter> filter, Deadline deadline);
 
   friend class StreamReadWait;
@@ -141,8 +144,11 @@ class Stream final : private SocketEvents {
   FlushWait* writer_ = nullptr;
   char* block_ = nullptr;  // plain octets [begin_, end_) of capacity_
   std::size_t begin_ = 0, end_ = 0, capacity_ = 0;
+  char* held_block_ = nullptr;  // an earlier block_, while a Line still shows octets of it
+  bool held_ = false;           // a Line shows octets before begin_
   char* cipher_ = nullptr;  // room lent to the socket while TLS is on
-  std::string out_;         // octets for the wire; plain ones, before a flush, when TLS is on
+  std::string out_;         // plain octets to send
+  std::string wire_;        // the same under TLS, and what the handshake has to say
   Endpoint peer_, local_;
   int error_ = 0;
   bool ended_ = false;
@@ -154,7 +160,7 @@ class Stream final : private SocketEvents {
 /// The base of the reading waits.
 class StreamReadWait : public Wait {
  public:
-  StreamReadWait(Stream& stream, Deadline deadline) : stream_(stream), deadline_(deadline) {}
+  StreamReadWait(Stream& stream, Deadline deadline) : stream_(stream), deadline_(deadline) { stream.clear_hold(); }
 
  protected:
   ~StreamReadWait() { leave(); }
@@ -199,7 +205,7 @@ class Stream::LineWait final : public StreamReadWait {
 
 class Stream::DataWait final : public StreamReadWait {
  public:
-  enum class Mode : unsigned char { kFill, kMore, kReadable };
+  enum class Mode : unsigned char { kFill, kMore, kReadable, kHandshake };
   DataWait(Stream& stream, Mode mode, Deadline deadline)
       : StreamReadWait(stream, deadline), had_(stream.buffered().size()), mode_(mode) {}
   bool await_ready() { return satisfied(); }

@@ -47,6 +47,15 @@ class TlsContext {
   virtual std::vector<std::string> names() const = 0;
 };
 
+/// Service "tls": the contexts that TOML names; what it returns is current and stays valid after a reload.
+class TlsService {
+ public:
+  static constexpr std::string_view kService = "tls";
+  virtual ~TlsService();
+  /// The context of that name, or the default one; nothing when no certificate is configured.
+  virtual std::shared_ptr<TlsContext> server(std::string_view name = {}) = 0;
+};
+
 /// Errors name the file and what OpenSSL said of it (missing, not PEM, key does not fit the certificate, expired).
 Result<std::shared_ptr<TlsContext>> make_server_tls(const TlsServerOptions& options);
 Result<std::shared_ptr<TlsContext>> make_client_tls(const TlsClientOptions& options);
