@@ -29,6 +29,9 @@ struct AddressLookup {
   Kind kind = Kind::kForeign;
   std::string account;
   std::vector<Address> targets;
+  /// kAlias: a local part of the targets comes from the address asked for (a domain or pattern map), so that whoever
+  /// sends chooses it. The gate then treats foreign targets as relaying.
+  bool wild = false;
 };
 
 /// How a domain is ours, as TOML declares it.

@@ -90,6 +90,9 @@ struct SessionState {
   ClientInfo client;
   std::map<std::string, NoteValue, std::less<>> notes;  ///< set by hooks; kept for the connection
   Trail trail;        ///< connect to auth; copied into each transaction's
+  /// The trusted host that declared client.ip and client.port (PROXY, XCLIENT); nothing: the client itself is connected.
+  std::optional<IpAddress> proxy;
+  Executor* executor = nullptr;  ///< of the session's worker; Policy sets it at connect and mail
 };
 
 /// One mail transaction, from MAIL to its end. Notes of the transaction and of each recipient are set by rules.
@@ -107,6 +110,9 @@ struct Transaction {
   std::uint64_t size = 0;              ///< of the message, known from the data stage on
   std::uint32_t received_count = 0;    ///< Received header fields (loop guard, RFC 5321 §6.3)
   Draft* draft = nullptr;              ///< the message's text, from the data stage on
+  bool answers_each = false;           ///< LMTP or PRDR: the session tells each recipient its own outcome after the message
+  Verdict fate;                        ///< of all recipients: a hook's discard, quarantine or hold; kept for "root"'s end
+  std::vector<Verdict> fates;          ///< the same of single recipients, beside envelope.recipients, or empty
   /// The message's header block as it came; empty before the data stage.
   std::string_view headers() const;
 };
@@ -118,8 +124,11 @@ struct RecipientOutcome {
 };
 
 /// What "root" decided about a message; see architecture.md decision 6 for what a session answers.
+///
+/// "root" may replace an alias in the envelope by its targets: the first takes its number, further ones come after all
+/// others. `outcomes` speaks of the recipients that the client named, by their numbers.
 struct Decision {
-  std::vector<RecipientOutcome> outcomes;  ///< one per recipient of the envelope
+  std::vector<RecipientOutcome> outcomes;  ///< one per recipient that the client named
   Plan plan;                               ///< for those that were accepted
   Verdict whole;                           ///< set when one verdict covers all (message hook, or all agree)
   bool refuses_all() const;
@@ -133,6 +142,8 @@ class Policy {
  public:
   static constexpr std::string_view kService = "policy";
   virtual ~Policy();
+  /// Whether `peer` may declare a client's address (PROXY, XCLIENT): the [[relay.proxy]] lines. Any worker.
+  virtual bool trusts_proxy(const IpAddress& peer) const;
   virtual Task<Verdict> connect(SessionState& session) = 0;
   virtual Task<Verdict> ehlo(SessionState& session) = 0;
   virtual Task<Verdict> starttls(SessionState& session) = 0;
@@ -168,6 +179,8 @@ class Matcher {
   virtual ~Matcher();
   /// Which of call.recipients it selects. A fault makes the rule fail (on_error).
   virtual Task<Result<RecipientSet>> match(RuleCall call) = 0;
+  /// For the load checks: "relay_limit"; of a combination also its parts, "all_of(relay_limit, all)". May be empty.
+  virtual std::string name() const { return {}; }
 };
 
 /// What an action did: go on with the next action, or a final word about its recipients.
@@ -183,6 +196,7 @@ class Action {
  public:
   virtual ~Action();
   virtual Task<Result<ActionResult>> run(RuleCall call) = 0;
+  virtual std::string name() const { return {}; }  ///< for the load checks: "bounce"; may be empty
   /// For the load checks: true when nothing after it can run.
   virtual bool is_final() const { return false; }
   /// Name of the pipeline it goes to, for the load checks; empty when it is no `go`.
@@ -229,7 +243,13 @@ class RuleRegistry {
   virtual const ActionDeclaration* action(std::string_view name) const = 0;
   virtual std::vector<std::string_view> matchers() const = 0;
   virtual std::vector<std::string_view> actions() const = 0;
+  /// A name of the standard library whose room does not exist yet: the engine says so at load instead of "unknown".
+  virtual void add_future(std::string_view name, std::string_view room) = 0;
+  /// The room that `name` waits for ("DKIM"); empty when the name is not one of those.
+  virtual std::string_view future(std::string_view name) const = 0;
 };
+/// The registry that main provides; tests of modules make their own.
+std::unique_ptr<RuleRegistry> make_rule_registry();
 
 enum class OnError : std::uint8_t { kDefer, kSkip, kQuarantine, kReject };
 
@@ -298,7 +318,7 @@ class Effects {
   virtual void log(std::string_view level, std::string_view text) = 0;
   virtual void count(std::string_view counter, std::int64_t by) = 0;
   virtual Trail& trail() = 0;
-  virtual const Directory& directory() = 0;
+  virtual Directory& directory() = 0;
   virtual Executor& executor() = 0;
   virtual Duration time_limit() const = 0;  ///< [limits] of pipeline.md: wall clock with waits
 };

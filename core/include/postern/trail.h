@@ -27,7 +27,7 @@ struct TrailEntry {
   enum class Kind : std::uint8_t { kStart = 1, kFact, kGate, kRule, kEffect, kEdit, kVerdict, kReply, kError, kOmitted };
   Kind kind{};
   Stage stage{};
-  std::uint32_t micros = 0;  ///< since the transaction's start (of an effect: how long it took)
+  std::uint32_t micros = 0;  ///< how long a rule or an effect took
   std::string name;      ///< rule ("root#2"), effect ("dns.a"), fact ("ehlo")
   std::string place;     ///< file:line of a rule
   std::string question;  ///< of an effect; recipients in of a rule ("0-3,7")
@@ -52,7 +52,7 @@ class Trail {
 
   const std::string& bytes() const { return bytes_; }
   bool empty() const { return bytes_.empty(); }
-  void clear() { bytes_.clear(); omitted_ = 0; }
+  void clear() { bytes_.clear(); omitted_ = 0; omitted_at_ = 0; }
 
   /// Decodes for `postern why`; bounded, for bytes that may be damaged.
   static Result<std::vector<TrailEntry>> decode(std::string_view bytes);
@@ -60,8 +60,10 @@ class Trail {
  private:
   void append(TrailEntry::Kind kind, Stage stage, std::uint32_t micros, std::string_view a, std::string_view b,
               std::string_view c, std::string_view d);
+  void omit();
   std::string bytes_;
   std::uint32_t omitted_ = 0;
+  std::uint32_t omitted_at_ = 0;  ///< where in bytes_ the count of omitted entries stands
 };
 
 }  // namespace postern
