@@ -41,7 +41,8 @@ bool same_leading_bits(const std::uint8_t* a, const std::uint8_t* b, int bits) {
 
 IpAddress IpAddress::v4(std::uint32_t host_order) {
   IpAddress address;
-  for (int i = 0; i < 4; ++i) address.octets_[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(host_order >> (24 - 8 * i));
+  for (int i = 0; i < 4; ++i)
+    address.octets_[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(host_order >> (24 - 8 * i));
   return address;
 }
 
@@ -102,7 +103,9 @@ std::string IpAddress::reversed() const {
   return out;
 }
 
-std::string IpAddress::literal() const { return v6_ ? "[IPv6:" + to_string() + "]" : "[" + to_string() + "]"; }
+std::string IpAddress::literal() const {
+  return v6_ ? "[IPv6:" + to_string() + "]" : "[" + to_string() + "]";
+}
 
 std::optional<IpNetwork> IpNetwork::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
@@ -133,7 +136,9 @@ bool IpNetwork::overlaps(const IpNetwork& other) const {
          same_leading_bits(base_.octets(), other.base_.octets(), std::min(prefix_, other.prefix_));
 }
 
-std::string IpNetwork::to_string() const { return fmt::format("{}/{}", base_.to_string(), prefix_); }
+std::string IpNetwork::to_string() const {
+  return fmt::format("{}/{}", base_.to_string(), prefix_);
+}
 
 std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   Endpoint endpoint;

@@ -34,8 +34,12 @@ class Closure final : public Runnable {
 
 }  // namespace
 
-void Executor::post_fn(std::function<void()> fn) { post(*new Closure(std::move(fn))); }
+void Executor::post_fn(std::function<void()> fn) {
+  post(*new Closure(std::move(fn)));
+}
 
-void Executor::post_remote_fn(std::function<void()> fn) { post_remote(*new Closure(std::move(fn))); }
+void Executor::post_remote_fn(std::function<void()> fn) {
+  post_remote(*new Closure(std::move(fn)));
+}
 
 }  // namespace postern

@@ -52,7 +52,9 @@ std::uint64_t random_u64() {
   return value;
 }
 
-std::string random_base32(std::size_t length) { return random_text("0123456789abcdefghjkmnpqrstvwxyz", 5, length); }
+std::string random_base32(std::size_t length) {
+  return random_text("0123456789abcdefghjkmnpqrstvwxyz", 5, length);
+}
 
 std::string random_base62(std::size_t length) {
   return random_text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 6, length);
@@ -82,6 +84,8 @@ std::uint64_t Prng::below(std::uint64_t limit) {
   return value % limit;
 }
 
-double Prng::unit() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+double Prng::unit() {
+  return static_cast<double>(next() >> 11) * 0x1.0p-53;
+}
 
 }  // namespace postern

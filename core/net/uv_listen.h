@@ -4,9 +4,9 @@
 // connections and workers share nothing. Unix sockets have no such thing: the first worker that accepts listens, and
 // hands descriptors round-robin to all workers that accept on the same address.
 //
-// Accepting stands on uv_poll and accept4 instead of uv_listen: libuv 1.44 sleeps a moment after each accept and, out of
-// descriptors, accepts and closes whoever waits. Here a lack of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM)
-// pauses for kShortage; who waits stays in the system's backlog.
+// Accepting stands on uv_poll and accept4 instead of uv_listen: libuv 1.44 sleeps a moment after each accept and, out
+// of descriptors, accepts and closes whoever waits. Here a lack of descriptors or memory (EMFILE, ENFILE, ENOBUFS,
+// ENOMEM) pauses for kShortage; who waits stays in the system's backlog.
 //
 // Errors: bind answers "listen.*" faults. A Unix path is taken over only from a socket that nobody answers on.
 // Limits: at most kAcceptBatch connections per turn, so that sessions under way get theirs.
@@ -28,9 +28,9 @@ class UvAcceptor;
 struct UvListenSockets {
   /// How one worker takes part in a Unix socket.
   struct Seat {
-    std::atomic<bool> taking{false};   ///< its acceptor lives and is not paused
-    UvAcceptor* acceptor = nullptr;    ///< touched by that worker only
-    UvExecutor* executor = nullptr;    ///< written before `taking`
+    std::atomic<bool> taking{false};  ///< its acceptor lives and is not paused
+    UvAcceptor* acceptor = nullptr;   ///< touched by that worker only
+    UvExecutor* executor = nullptr;   ///< written before `taking`
   };
 
   explicit UvListenSockets(unsigned workers) : seats(workers) {}

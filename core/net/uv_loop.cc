@@ -15,9 +15,13 @@ constexpr std::int64_t kMillisecond = 1'000'000;
 /// Rounds of the closing loop; each closes what the one before left, so a few are enough.
 constexpr int kCloseRounds = 64;
 
-Instant system_now() { return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()); }
+Instant system_now() {
+  return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+}
 
-UvExecutor& self_of(uv_handle_t* handle) { return *static_cast<UvExecutor*>(handle->data); }
+UvExecutor& self_of(uv_handle_t* handle) {
+  return *static_cast<UvExecutor*>(handle->data);
+}
 
 template <class Handle>
 UvExecutor& self_of(Handle* handle) {
@@ -129,7 +133,8 @@ void UvExecutor::schedule_timer() {
   if (*next >= timer_set_for_) return;
   timer_set_for_ = *next;
   // libuv counts from its own cached time, which may be older than ours but never newer than the system's.
-  const std::int64_t until = (*next - Instant(Duration(static_cast<std::int64_t>(uv_now(&loop_)) * kMillisecond))).count();
+  const std::int64_t until =
+      (*next - Instant(Duration(static_cast<std::int64_t>(uv_now(&loop_)) * kMillisecond))).count();
   const std::int64_t delay = until <= 0 ? 0 : (until + kMillisecond - 1) / kMillisecond;
   uv_timer_start(&timer_, [](uv_timer_t* handle) { self_of(handle).on_timer(); }, static_cast<std::uint64_t>(delay), 0);
 }
@@ -173,7 +178,9 @@ void UvExecutor::run() {
   while (!shared_.stopping.load(std::memory_order_acquire)) uv_run(&loop_, UV_RUN_DEFAULT);
 }
 
-void UvExecutor::stop() { uv_async_send(&wakeup_); }
+void UvExecutor::stop() {
+  uv_async_send(&wakeup_);
+}
 
 bool UvExecutor::finish() {
   const bool had_work = !remote_.empty() || !ready_.empty();

@@ -1,7 +1,7 @@
 // One worker on libuv: its loop, queues, timers and clocks. The sockets stand in uv_socket.h, listening in uv_listen.h.
 //
-// Every callback of libuv into our code holds a Turn. When the outermost Turn ends, the work posted meanwhile is run, so
-// a coroutine resumed by a read has run to its next wait before the loop goes on. Work of post_later() waits for the
+// Every callback of libuv into our code holds a Turn. When the outermost Turn ends, the work posted meanwhile is run,
+// so a coroutine resumed by a read has run to its next wait before the loop goes on. Work of post_later() waits for the
 // loop's next round; work of post_remote() comes through a lock-free stack, and only the first of a batch writes to the
 // loop's eventfd. All timers share one uv_timer that stands at the wheel's next expiry: an idle loop sleeps.
 //

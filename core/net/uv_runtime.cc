@@ -42,7 +42,9 @@ Result<std::unique_ptr<BoundEndpoint>> UvRuntime::bind(const Endpoint& endpoint,
   return uv_bind(endpoint, unix_mode, shared_.workers);
 }
 
-std::unique_ptr<Lane> UvRuntime::make_lane(std::string name) { return std::make_unique<ThreadLane>(name); }
+std::unique_ptr<Lane> UvRuntime::make_lane(std::string name) {
+  return std::make_unique<ThreadLane>(name);
+}
 
 void UvRuntime::on_signal(int signal, std::function<void()> handler) {
   auto watch = std::make_unique<SignalWatch>();
@@ -83,6 +85,8 @@ void UvRuntime::stop() {
   for (auto& worker : workers_) worker->stop();
 }
 
-std::unique_ptr<Runtime> make_uv_runtime(RuntimeOptions options) { return std::make_unique<UvRuntime>(options); }
+std::unique_ptr<Runtime> make_uv_runtime(RuntimeOptions options) {
+  return std::make_unique<UvRuntime>(options);
+}
 
 }  // namespace postern

@@ -12,9 +12,13 @@ namespace {
 
 constexpr std::size_t kSuggestedRoom = 64 * 1024;
 
-int errno_of(ssize_t status) { return static_cast<int>(-status); }
+int errno_of(ssize_t status) {
+  return static_cast<int>(-status);
+}
 
-UvSocket& self_of(uv_stream_t* stream) { return *static_cast<UvSocket*>(stream->data); }
+UvSocket& self_of(uv_stream_t* stream) {
+  return *static_cast<UvSocket*>(stream->data);
+}
 
 }  // namespace
 
@@ -47,7 +51,9 @@ std::unique_ptr<UvSocket> UvSocket::unconnected_unix(UvExecutor& executor) {
 
 // ---- the end: owner gone and handle closed, in either order ----
 
-void UvSocket::operator delete(UvSocket* socket, std::destroying_delete_t) { socket->let_go(); }
+void UvSocket::operator delete(UvSocket* socket, std::destroying_delete_t) {
+  socket->let_go();
+}
 
 void UvSocket::let_go() {
   owned_ = false;
@@ -82,7 +88,8 @@ void UvSocket::resume_reading() {
     const std::span<char> span = self.events_ == nullptr ? std::span<char>() : self.events_->on_room(kSuggestedRoom);
     *buffer = uv_buf_init(span.data(), static_cast<unsigned>(span.size()));
   };
-  uv_read_start(stream(), room, [](uv_stream_t* from, ssize_t count, const uv_buf_t*) { self_of(from).on_read(count); });
+  uv_read_start(stream(), room,
+                [](uv_stream_t* from, ssize_t count, const uv_buf_t*) { self_of(from).on_read(count); });
 }
 
 void UvSocket::on_read(ssize_t count) {

@@ -27,7 +27,9 @@ std::thread start_thread(std::string name, std::move_only_function<void()> body)
 
 }  // namespace
 
-void name_thread(const std::string& name) { pthread_setname_np(pthread_self(), name.substr(0, kThreadNameMax).c_str()); }
+void name_thread(const std::string& name) {
+  pthread_setname_np(pthread_self(), name.substr(0, kThreadNameMax).c_str());
+}
 
 RunnableRing::RunnableRing(std::size_t capacity)
     : mask_(std::bit_ceil(capacity < 2 ? std::size_t{2} : capacity) - 1), cells_(std::make_unique<Cell[]>(mask_ + 1)) {

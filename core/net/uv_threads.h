@@ -1,11 +1,11 @@
 // Threads beside the loops: bounded pools for blocking work, and lanes that run theirs in order.
 //
 // A worker that hands work over must not wait for a lock, so both are fed through lock-free queues and their threads
-// sleep on a futex word (std::atomic::wait). What was queued before the end is run before the threads are joined: a disk
-// job that was taken is done.
+// sleep on a futex word (std::atomic::wait). What was queued before the end is run before the threads are joined: a
+// disk job that was taken is done.
 //
-// Errors: ThreadPool::submit throws Overloaded when `capacity` jobs wait. A lane has no limit of its own; what feeds it has.
-// Thread: submit() and post() from any.
+// Errors: ThreadPool::submit throws Overloaded when `capacity` jobs wait. A lane has no limit of its own; what feeds it
+// has. Thread: submit() and post() from any.
 #pragma once
 
 #include <atomic>
