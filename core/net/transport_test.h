@@ -52,7 +52,8 @@ class EchoPeer final : public SocketEvents {
 /// Accepts on one worker and echoes; peers end with it or with their connection.
 class EchoServer final : public AcceptEvents {
  public:
-  EchoServer(Executor& executor, BoundEndpoint& bound) : executor_(executor), acceptor_(executor.accept(bound, *this)) {}
+  EchoServer(Executor& executor, BoundEndpoint& bound)
+      : executor_(executor), acceptor_(executor.accept(bound, *this)) {}
   void on_connection(std::unique_ptr<Socket> socket) override {
     ++accepted;
     auto peer = std::make_unique<EchoPeer>(std::move(socket), [this](EchoPeer& gone) {
@@ -134,6 +135,8 @@ class Job final : public Runnable {
   std::function<void()> work_;
 };
 
-inline Endpoint loopback(std::uint16_t port = 0) { return *Endpoint::parse("127.0.0.1:" + std::to_string(port)); }
+inline Endpoint loopback(std::uint16_t port = 0) {
+  return *Endpoint::parse("127.0.0.1:" + std::to_string(port));
+}
 
 }  // namespace postern::test

@@ -2,14 +2,14 @@
 //
 // A server arms and disarms a timer for nearly every wait and almost none of them fires, so both are O(1) and allocate
 // nothing: a TimerNode is a link in a slot's ring. A timer's level is the highest group of six bits in which its tick
-// differs from the present one; when time reaches its slot it moves down a level, until level 0 fires it. What lies more
-// than 2^36 ticks (two years) ahead waits in a list of its own.
+// differs from the present one; when time reaches its slot it moves down a level, until level 0 fires it. What lies
+// more than 2^36 ticks (two years) ahead waits in a list of its own.
 //
 // Promises: a timer never fires before its instant; less than one tick late if advance() comes in time; in order of its
 //           tick. fire() may arm and disarm any timer, itself included; what it arms for now or the past fires a tick
 //           later, so that advance() always ends.
-// Limits:   next_expiry() may be early (the start of a slot that holds the timer), at most five times in a timer's life.
-// Thread:   the one of its loop.
+// Limits:   next_expiry() may be early (the start of a slot that holds the timer), at most five times in a timer's
+// life. Thread:   the one of its loop.
 #pragma once
 
 #include <array>
@@ -61,8 +61,8 @@ class TimerWheel {
   std::uint64_t now_ = 0;  ///< all timers with ticks before this one have fired
   std::size_t armed_ = 0;
   bool firing_ = false;
-  std::array<std::uint64_t, kLevels> used_{};     ///< a bit for each slot that is not empty
-  std::array<TimerNode*, kLists> heads_{};        ///< rings; a head's prev_ is the last
+  std::array<std::uint64_t, kLevels> used_{};  ///< a bit for each slot that is not empty
+  std::array<TimerNode*, kLists> heads_{};     ///< rings; a head's prev_ is the last
 };
 
 }  // namespace postern
