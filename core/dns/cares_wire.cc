@@ -167,23 +167,25 @@ void CaresWire::on_answer(void* argument, int status, int, unsigned char* packet
   question->done(std::move(answer));
 }
 
-// c-ares closes the descriptor right after (false, false). This may be a call from within the watch's own callback, so
-// the watch stops at once and is destroyed after the present callback, before the loop looks at descriptors again.
+// A descriptor that cannot be watched leaves its questions to the timer: nothing may be thrown through c-ares.
+FdWatch* CaresWire::watch(ares_socket_t fd) try {
+  auto ready = [this, fd](bool can_read, bool can_write) {
+    process(can_read ? fd : ARES_SOCKET_BAD, can_write ? fd : ARES_SOCKET_BAD);
+  };
+  return watches_.emplace(fd, executor_.watch(fd, ready)).first->second.get();
+} catch (const Error&) {
+  return nullptr;
+}
+
+// c-ares closes the descriptor right after (false, false), so the watch ends here and now, though this may be a call
+// from within its own callback; a watch outlives that.
 void CaresWire::on_sockets(ares_socket_t fd, bool readable, bool writable) {
-  auto found = watches_.find(fd);
-  if (readable || writable) {
-    if (found == watches_.end()) {
-      auto ready = [this, fd](bool can_read, bool can_write) {
-        process(can_read ? fd : ARES_SOCKET_BAD, can_write ? fd : ARES_SOCKET_BAD);
-      };
-      found = watches_.emplace(fd, executor_.watch(fd, ready)).first;
-    }
-    return found->second->update(readable, writable);
+  if (!readable && !writable) {
+    watches_.erase(fd);
+    return;
   }
-  if (found == watches_.end()) return;
-  found->second->update(false, false);
-  executor_.post_fn([dead = std::shared_ptr<FdWatch>(std::move(found->second))] {});
-  watches_.erase(found);
+  auto found = watches_.find(fd);
+  if (FdWatch* known = found != watches_.end() ? found->second.get() : watch(fd)) known->update(readable, writable);
 }
 
 void CaresWire::process(ares_socket_t readable, ares_socket_t writable) {

@@ -35,6 +35,7 @@ class CaresWire final : public Wire, private TimerNode {
   Result<void> start(const DnsSettings& settings, const std::vector<Endpoint>& servers);
   void transmit(std::unique_ptr<Question> question);
   std::uint16_t fresh_id();
+  FdWatch* watch(ares_socket_t fd);
   void on_sockets(ares_socket_t fd, bool readable, bool writable);
   void process(ares_socket_t readable, ares_socket_t writable);
   void fire() override;

@@ -29,6 +29,7 @@ bool same_ignoring_case(std::string_view left, std::string_view right) {
 }  // namespace
 
 Resolver::~Resolver() = default;
+Resolvers::~Resolvers() = default;
 
 std::string to_string(RecordType type) {
   for (const auto& [known, name] : kTypeNames)
