@@ -238,13 +238,20 @@ DetachedStream Stream::detach() {
   return detached;
 }
 
-Task<void> Stream::handshake(std::unique_ptr<StreamFilter> filter, Deadline deadline) {
-  if (begin_ != end_) throw ProtocolError("octets were sent before the TLS handshake");
+Task<void> Stream::handshake(std::unique_ptr<StreamFilter> filter, Deadline deadline, bool implicit) {
+  if (begin_ != end_ && !implicit) throw ProtocolError("octets were sent before the TLS handshake");
   deadline = deadline.fixed(executor_.now());
   co_await flush(deadline);
   filter_ = std::move(filter);
   handshaking_ = true;
   if (filter_->begin(wire_) != StreamFilter::State::kOk) throw ProtocolError("TLS: " + filter_->error());
+  if (begin_ != end_) {  // only when implicit: these came from the wire before the filter was there
+    const std::string early(buffered());
+    consume(early.size());
+    std::string plain;
+    if (filter_->received(early, plain, wire_) != StreamFilter::State::kOk) throw ProtocolError("TLS: " + filter_->error());
+    take_plain(plain);
+  }
   send_now({});
   while (!filter_->established()) {
     if (ended_) throw ProtocolError("TLS handshake failed: " + (filter_->error().empty() ? "connection closed" : filter_->error()));
@@ -256,6 +263,10 @@ Task<void> Stream::handshake(std::unique_ptr<StreamFilter> filter, Deadline dead
 
 Task<void> Stream::start_tls(TlsContext& context, Deadline deadline) {
   co_await handshake(context.make_filter(), deadline);
+}
+
+Task<void> Stream::start_implicit_tls(TlsContext& context, Deadline deadline) {
+  co_await handshake(context.make_filter(), deadline, true);
 }
 
 Task<void> Stream::connect_tls(TlsContext& context, std::string name, Deadline deadline) {

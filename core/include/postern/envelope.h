@@ -130,7 +130,7 @@ std::string format_orcpt(std::string_view type, std::string_view address);
 Parsed<std::string> parse_envid(std::string_view text);  ///< decoded; checks length and xtext
 Parsed<DsnReturn> parse_ret(std::string_view text);      ///< FULL or HDRS
 Parsed<BodyType> parse_body(std::string_view text);      ///< 7BIT, 8BITMIME, BINARYMIME
-Parsed<std::uint64_t> parse_size(std::string_view text); ///< up to 20 digits (RFC 1870 §4)
+Parsed<std::uint64_t> parse_declared_size(std::string_view text); ///< up to 20 digits (RFC 1870 §4)
 Parsed<std::int8_t> parse_priority(std::string_view text);
 Parsed<DeliverBy> parse_deliver_by(std::string_view text, WallTime now);  ///< "120;R", "-5;NT"
 Parsed<WallTime> parse_hold_for(std::string_view text, WallTime now);     ///< seconds

@@ -85,6 +85,13 @@ class Stream final : private SocketEvents {
 
   std::string_view buffered() const { return {block_ + begin_, end_ - begin_}; }
   void consume(std::size_t octets);
+  /// consume() that returns the octets, which stay in place until the next read, take() or consume(): for a body that is
+  /// handed on without a copy while more of it may arrive.
+  std::string_view take(std::size_t octets) {
+    const std::string_view taken = buffered().substr(0, octets);
+    consume_line(taken.size());
+    return taken;
+  }
   bool at_end() const { return ended_ && begin_ == end_; }
   /// True when the peer has ended or reset the connection, even if octets are still buffered.
   bool peer_gone() const { return ended_; }
@@ -100,6 +107,9 @@ class Stream final : private SocketEvents {
   /// Server side: takes the handshake. Throws ProtocolError when octets came before it (RFC 3207 §6: command
   /// injection), or when it fails.
   Task<void> start_tls(TlsContext& context, Deadline deadline);
+  /// The same for a connection that is TLS from its first octet: what has arrived already (behind a PROXY header, or
+  /// while limits were asked for) is the handshake's beginning, not an injection.
+  Task<void> start_implicit_tls(TlsContext& context, Deadline deadline);
   /// Client side, likewise; `name` is sent as SNI and checked as `context` says.
   Task<void> connect_tls(TlsContext& context, std::string name, Deadline deadline);
   bool secure() const { return filter_ != nullptr && filter_->established(); }
@@ -133,7 +143,7 @@ class Stream final : private SocketEvents {
   /// Gives the wire what it takes now; true when all is out.
   bool send_now(std::string_view extra);
   void lost(int error);
-  Task<void> handshake(std::unique_ptr<StreamFilter> filter, Deadline deadline);
+  Task<void> handshake(std::unique_ptr<StreamFilter> filter, Deadline deadline, bool implicit = false);
 
   friend class StreamReadWait;
 
