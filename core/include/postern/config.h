@@ -87,7 +87,7 @@ class SchemaBase;
 /// A base for settings structs that want to know where their values were written, to report what is wrong with them later.
 class Located {
  public:
-  /// Of the value, or of its table when it is a default. List elements are "hosts[2]", entries of a map "limits.key".
+  /// Of the value, or of its table when it is a default. Of list elements "hosts[0]", of a map's "limits.key".
   const Origin& origin(std::string_view key) const;
   const Origin& origin() const { return table_; }  ///< of the table
   bool is_set(std::string_view key) const { return keys_.find(key) != keys_.end(); }
@@ -108,6 +108,7 @@ struct FieldInfo {
   ScalarKind kind = ScalarKind::kString;
   bool required = false;
   bool secret = false;
+  bool multiline = false;
   std::optional<Apply> apply;  ///< none: the schema's
 
   std::optional<std::int64_t> min, max;  ///< integers, octets, nanoseconds
@@ -139,14 +140,14 @@ class SchemaBase {
 
   const std::string& path() const { return path_; }  ///< "pop3", "relay.limits"; empty: the file's top level
   const std::string& doc() const { return doc_; }
-  Apply default_apply() const { return apply_; }
+  std::optional<Apply> default_apply() const { return apply_; }  ///< none: the enclosing table's, at last kRestart
   const std::deque<FieldInfo>& fields() const { return fields_; }
   const FieldInfo* find(std::string_view name) const;
 
  protected:
   FieldInfo& add(std::string_view name, std::string_view doc);
   std::string path_, doc_;
-  Apply apply_ = Apply::kRestart;
+  std::optional<Apply> apply_;
   std::deque<FieldInfo> fields_;
 };
 
@@ -182,6 +183,7 @@ class Field {
   Field& required() { info_.required = true; return *this; }  ///< no default: the file must say
   Field& secret() { info_.secret = true; return *this; }      ///< never shown
   Field& applies(Apply when) { info_.apply = when; return *this; }
+  Field& multiline() requires std::same_as<E, std::string> { info_.multiline = true; return *this; }  ///< may hold line ends and tabs
   Field& example(std::string_view text) { info_.example = text; return *this; }
   Field& items(std::size_t min, std::size_t max) { info_.min_items = min; info_.max_items = max; return *this; }
 
@@ -249,7 +251,7 @@ class Schema final : public SchemaBase {
  public:
   /// The name of the table ("pop3", "relay.limits"; "" for keys and tables at the file's top level) and what it is for.
   void table(std::string_view path, std::string_view doc) { path_ = path; doc_ = doc; }
-  void applies(Apply when) { apply_ = when; }  ///< of fields that say nothing themselves; kRestart otherwise
+  void applies(Apply when) { apply_ = when; }  ///< of fields that say nothing themselves
 
   /// A key with a value, a list of values, or a map from names to values.
   template <class O, class M>
@@ -307,7 +309,7 @@ class ConfigSchemas {
 
 /// A setting that differs between two configurations.
 struct ConfigChange {
-  std::string path;  ///< "pop3.idle_timeout", "listener[2].address"
+  std::string path;  ///< "pop3.idle_timeout", "listener[0].address"
   std::string before, after;
   Apply apply = Apply::kRestart;
 };

@@ -1,0 +1,152 @@
+#include "core/config/toml_reader.h"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace postern {
+namespace {
+
+using Source = std::shared_ptr<const SourceText>;
+
+// The library counts columns in characters; an Origin counts octets.
+Origin origin_of(const Source& source, const toml::source_position& at) {
+  std::string_view line = source->line(at.line);
+  std::size_t octet = 0;
+  for (std::uint32_t seen = 1; seen < at.column && octet < line.size(); ++seen) {
+    ++octet;
+    while (octet < line.size() && (static_cast<unsigned char>(line[octet]) & 0xC0) == 0x80) ++octet;
+  }
+  return {source, at.line, at.column == 0 ? 0 : static_cast<std::uint32_t>(octet + 1)};
+}
+
+class Converter {
+ public:
+  Converter(const Source& source, Diagnostics& diagnostics) : source_(source), diagnostics_(diagnostics) {}
+
+  ConfigValue table(const toml::table& from, std::size_t depth) {
+    ConfigValue value{ConfigValue::Table(), origin_of(source_, from.source().begin)};
+    auto& entries = *value.table();
+    for (auto&& [key, node] : from)
+      entries.push_back({std::string(key.str()), origin_of(source_, key.source().begin), convert(node, depth)});
+    std::ranges::sort(entries, [](const ConfigEntry& a, const ConfigEntry& b) {
+      return std::tie(a.origin.line, a.origin.column, a.key) < std::tie(b.origin.line, b.origin.column, b.key);
+    });
+    return value;
+  }
+
+ private:
+  ConfigValue convert(const toml::node& node, std::size_t depth) {
+    Origin origin = origin_of(source_, node.source().begin);
+    if (depth > kMaxConfigDepth) {
+      if (!std::exchange(too_deep_, true))
+        diagnostics_.error(origin, fmt::format("tables and lists are nested more than {} deep", kMaxConfigDepth));
+      return {false, origin};
+    }
+    if (const auto* inner = node.as_table()) return table(*inner, depth + 1);
+    if (const auto* array = node.as_array()) {
+      ConfigValue value{ConfigValue::List(), origin};
+      for (const toml::node& element : *array) value.list()->push_back(convert(element, depth + 1));
+      return value;
+    }
+    if (const auto* text = node.as_string()) return {text->get(), origin};
+    if (const auto* number = node.as_integer()) return {number->get(), origin};
+    if (const auto* real = node.as_floating_point()) return {real->get(), origin};
+    if (const auto* truth = node.as_boolean()) return {truth->get(), origin};
+    return {ConfigValue::Date{}, origin};
+  }
+
+  const Source& source_;
+  Diagnostics& diagnostics_;
+  bool too_deep_ = false;
+};
+
+struct Plain {
+  std::string text, hint;
+};
+
+// What is between the n-th pair of single quotes in the library's message.
+std::string quoted_part(std::string_view message) {
+  std::size_t start = message.find('\'');
+  if (start == std::string_view::npos) return {};
+  std::size_t end = message.rfind('\'');
+  return end > start ? std::string(message.substr(start + 1, end - start - 1)) : std::string();
+}
+
+constexpr std::string_view kQuoteHint = "texts, sizes and durations stand in quotes: \"25 MiB\", \"10m\"";
+
+Plain at_end_of_file(std::string_view message) {
+  auto parsing = [&](std::string_view what) { return message.find(fmt::format("parsing {}", what)) != std::string_view::npos; };
+  if (parsing("string")) return {"this text has no closing quote", {}};
+  if (parsing("table header")) return {"this table's name has no closing bracket", {}};
+  if (parsing("array")) return {"this list has no closing bracket", {}};
+  if (parsing("inline table")) return {"this table has no closing brace", {}};
+  if (parsing("key-value pair")) return {"a key stands here without a value", "settings are written key = value"};
+  return {"the file ends too early", {}};
+}
+
+// The library speaks of its grammar; an administrator wants to know what to change.
+Plain in_plain_words(std::string_view message) {
+  auto has = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
+  std::string found = quoted_part(message);
+  if (has("end-of-file")) return at_end_of_file(message);
+  if (has("cannot redefine")) {
+    std::string_view name = found;
+    return {fmt::format("\"{}\" is defined a second time here", name.substr(0, name.find('\''))),
+            "put its settings together in one place; tables that may be repeated are written [[name]]"};
+  }
+  if (has("expected a comment or whitespace")) return {"something follows the value that does not belong to it", std::string(kQuoteHint)};
+  if (has("expected '='")) return {"\"=\" is missing after the key", "settings are written key = value"};
+  if (has("parsing boolean")) return {"this is not a value", std::string(kQuoteHint)};
+  if (has("unknown escape")) return {fmt::format("\"{}\" means nothing in a text", found), "write \\\\ for a backslash, or use single quotes"};
+  if (has("leading zeroes")) return {"a number must not begin with 0", {}};
+  if (has("not representable")) return {"this number is too large", {}};
+  if (has("utf-8")) return {"the file is not written in UTF-8 here", {}};
+  if (has("control characters")) return {"a control character stands here", "write it as \\uXXXX, or remove it"};
+  if (has("dangling comma")) return {"a comma stands before the closing brace", {}};
+  if (has("parsing inline table") && has("\\n")) return {"a table in braces must stand on one line", {}};
+  if (has("parsing string")) return {"this text has no closing quote on its line", {}};
+  if (has("parsing table header")) return {"this table's name is not written as [name] or [[name]]", {}};
+  if (has("integer") || has("floating-point") || has("value") || has("date") || has("time"))
+    return {"this is not a value", std::string(kQuoteHint)};
+  if (has("key") || has("root table")) return {"a key or a [table] should stand here", "keys of other characters than a-z, 0-9, _ and - stand in quotes"};
+  return {std::string(message), {}};
+}
+
+bool check_lines(const Source& source, Diagnostics& diagnostics) {
+  std::size_t start = 0;
+  for (std::uint32_t line = 1; start <= source->text().size(); ++line) {
+    std::size_t end = std::min(source->text().find('\n', start), source->text().size());
+    if (end - start > kMaxConfigLine) {
+      diagnostics.error({source, line, 1}, fmt::format("this line is longer than {} octets", kMaxConfigLine));
+      return false;
+    }
+    start = end + 1;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<ConfigValue> read_toml(const Source& source, Diagnostics& diagnostics) {
+  if (!check_lines(source, diagnostics)) return {};
+  toml::parse_result result = toml::parse(std::string_view(source->text()), std::string_view(source->name()));
+  if (!result) {
+    Plain plain = in_plain_words(result.error().description());
+    diagnostics.error(origin_of(source, result.error().source().begin), plain.text, plain.hint);
+    return {};
+  }
+  std::size_t before = diagnostics.errors();
+  ConfigValue root = Converter(source, diagnostics).table(result.table(), 1);
+  if (diagnostics.errors() != before) return {};
+  root.origin = {source, 0, 0};
+  return root;
+}
+
+}  // namespace postern
