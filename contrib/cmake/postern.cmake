@@ -15,7 +15,8 @@ pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 
 add_library(postern_flags INTERFACE)
 target_compile_options(postern_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-  -Wimplicit-fallthrough -fno-semantic-interposition -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+  -Wimplicit-fallthrough
+  -Wno-missing-designated-field-initializers -fno-semantic-interposition -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 if(POSTERN_WERROR)
   target_compile_options(postern_flags INTERFACE -Werror)
 endif()

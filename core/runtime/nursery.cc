@@ -16,7 +16,7 @@ namespace {
 
 /// The outermost frame of a child: starts through the executor's queue, and destroys itself when the child has ended.
 struct Nursery::Root {
-  struct promise_type : PromiseBase, Runnable {
+  struct promise_type final : PromiseBase, Runnable {
     // The parameters of run_child are the promise's, so that it knows its nursery before the body runs.
     promise_type(Nursery* owner, Task<void>&) : nursery(owner) { context = &owner->context_; }
     Root get_return_object() {

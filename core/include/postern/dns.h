@@ -220,6 +220,14 @@ class Resolver {
   Executor& executor_;
 };
 
+/// Service "dns": each worker's own resolver.
+class Resolvers {
+ public:
+  static constexpr std::string_view kService = "dns";
+  virtual ~Resolvers();
+  virtual Resolver& of(const Executor& worker) = 0;
+};
+
 /// The settings of [dns]. Each worker has its own cache and its own limits.
 struct DnsSettings {
   std::vector<std::string> servers;            ///< "127.0.0.1:53", "[::1]:53", "::1"; empty: those of resolv.conf

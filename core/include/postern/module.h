@@ -2,6 +2,7 @@
 //
 //   load    the shared object is opened, its fingerprint compared, info() read; nothing of it has run
 //   describe  it declares its settings; then the configuration is parsed once, for all
+//   provide it makes its services from its settings and registers them (rules too); touches nothing outside
 //   check   it looks at its settings and reports what is wrong, with places; touches nothing (`postern check` ends here)
 //   prepare privileged: binds addresses, reads keys, opens files. It may fail, and then nothing has started
 //   start   on every worker's own thread, after privileges were dropped
@@ -49,12 +50,16 @@ class Module {
   virtual ~Module();
   /// Declares its settings; called once, before anything else.
   virtual void describe(ConfigSchemas& schemas) = 0;
+  /// Registers its services and rules. Settings are those of core.config, which was parsed without errors.
+  virtual void provide(Core& core);
   virtual void check(Core& core, Diagnostics& diagnostics);
   virtual Result<void> prepare(Core& core, Log& log);
   virtual void start(Worker& worker);
   virtual Task<void> drain(Worker& worker, Deadline deadline);
   virtual void stop();
-  /// A reload's second half, on each worker, after check and prepare_reload succeeded for all modules.
+  /// A reload's first half, on the main worker: everything that may fail (files, certificates). core.config is the new one.
+  virtual Result<void> prepare_reload(Core& core, Log& log);
+  /// A reload's second half, on each worker, after check and prepare_reload succeeded for all modules. It may not fail.
   virtual void apply_reload(Worker& worker);
 };
 

@@ -1,0 +1,86 @@
+// The server: everything that runs, in the order of its life (postern/module.h has a module's side of it).
+//
+//   Server::make   modules and configuration were read (Assembly); makes runtime, metrics, log, services; modules provide
+//   check()        modules look at their settings, scripts are loaded, the gate is proved; nothing outside is touched
+//   run()          prepare (bind, keys, spool), privileges dropped, start on all workers, serve, drain, stop
+//
+// Signals: TERM and INT drain and stop (a second one stops at once), HUP reloads.
+//
+// Thread: main, which becomes worker 0. Errors: Faults, said once on standard error by the CLI.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "core/control/control_server.h"
+#include "core/loader/assembly.h"
+#include "core/loader/overload_monitor.h"
+#include "core/loader/tls_keeper.h"
+#include "core/pipeline/policy.h"
+#include "core/pipeline/registry.h"
+#include "postern/env.h"
+
+namespace postern {
+
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> make(std::unique_ptr<Assembly> assembly, std::filesystem::path config_file,
+                                              bool check_only);
+  ~Server();
+
+  /// Adds what is wrong to `diagnostics`; false when there are errors.
+  bool check(Diagnostics& diagnostics);
+  /// Serves until told to stop. `ready` is called once all is listening.
+  Result<void> run(std::function<void()> ready);
+
+  /// The proof that check() made.
+  const GateReport& gate_report() const { return gate_report_; }
+  PolicyService& policy() { return *policy_; }
+
+ private:
+  class ResolverSet;
+  struct PerWorker;
+  Server();
+
+  Result<void> prepare();
+  Result<void> open_the_spool();
+  Result<void> bind_control();
+  Result<void> drop_privileges();
+  void start_worker(unsigned index);
+  void watch_signals();
+  void add_commands();
+  void begin_drain();
+  Task<void> drain_worker(PerWorker* worker);
+  void reload_now();
+  Result<void> reload(Diagnostics& diagnostics);
+  Task<void> watch_overload();
+  void report(const SpoolReport& report);
+
+  std::unique_ptr<Assembly> assembly_;
+  std::filesystem::path config_file_;
+  std::unique_ptr<LogSystem> logs_;
+  Log log_;
+  std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<Metrics> metrics_;
+  Services services_;
+  std::unique_ptr<Core> core_;
+  std::unique_ptr<Env> env_;
+  TlsKeeper tls_;
+  std::unique_ptr<OverloadMonitor> overload_;
+  std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<RuleRegistryImpl> rules_;
+  std::unique_ptr<PolicyService> policy_;
+  std::unique_ptr<ResolverSet> resolvers_;
+  std::unique_ptr<Spool> spool_;
+  std::vector<std::unique_ptr<BoundEndpoint>> bound_;
+  std::vector<std::unique_ptr<PerWorker>> workers_;
+  GateReport gate_report_;
+  std::function<void()> ready_;
+  std::atomic<unsigned> started_{0};
+  std::atomic<unsigned> draining_{0};
+  bool stopping_ = false;
+  WallTime started_at_{};
+};
+
+}  // namespace postern
