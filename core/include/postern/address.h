@@ -5,8 +5,8 @@
 // null reverse path (the default value) and `postmaster` without a domain. The local part is kept unquoted, so that
 // "joe"@example.org and joe@example.org are equal as RFC 5321 §4.1.2 wants; to_string() quotes where that is needed.
 //
-// Nothing here throws apart from bad_alloc; a text that does not parse gives a SyntaxFault, whose text is safe for a 501.
-// An ordinary address is parsed in one pass and allocates its two strings only. Values; any thread.
+// Nothing here throws apart from bad_alloc; a text that does not parse gives a SyntaxFault, whose text is safe for a
+// 501. An ordinary address is parsed in one pass and allocates its two strings only. Values; any thread.
 //
 // RFC: 5321 §4.1.2, §4.1.3, §4.5.3.1; 6531 (UTF-8 local parts, U-labels); 5233 (sub-addresses).
 #pragma once
@@ -34,7 +34,7 @@ inline constexpr std::size_t kMaxLabel = 63;      ///< octets of one label; RFC 
 struct SyntaxFault {
   std::string_view what;
   std::size_t offset = 0;
-  bool too_long = false;  ///< a limit was passed (553/501 5.1.x against 5.5.2 is the caller's choice)
+  bool too_long = false;          ///< a limit was passed (553/501 5.1.x against 5.5.2 is the caller's choice)
   std::string to_string() const;  ///< "the domain has an empty label (at octet 7)"
 };
 
@@ -47,10 +47,11 @@ class Domain {
   Domain() = default;
 
   struct Options {
-    bool allow_utf8 = true;      ///< U-labels are turned into A-labels (RFC 5891); else a syntax fault
-    bool allow_literal = true;   ///< [192.0.2.1], [IPv6:2001:db8::1]
+    bool allow_utf8 = true;     ///< U-labels are turned into A-labels (RFC 5891); else a syntax fault
+    bool allow_literal = true;  ///< [192.0.2.1], [IPv6:2001:db8::1]
   };
-  /// A whole domain name or address literal, without a trailing dot. Underscores are let through: real senders have them.
+  /// A whole domain name or address literal, without a trailing dot. Underscores are let through: real senders have
+  /// them.
   static Parsed<Domain> parse(std::string_view text, Options options);
   static Parsed<Domain> parse(std::string_view text) { return parse(text, Options{}); }
   static Domain literal(const IpAddress& address);
@@ -82,9 +83,9 @@ class Address {
   Address() = default;  ///< the null reverse path
 
   struct Options {
-    bool allow_utf8 = true;                     ///< UTF-8 in local part and domain (SMTPUTF8)
-    bool allow_postmaster = false;              ///< `postmaster` alone, in any case (RFC 5321 §4.5.1)
-    std::size_t max_local_part = kMaxLocalPart; ///< widen for senders with long VERP local parts
+    bool allow_utf8 = true;                      ///< UTF-8 in local part and domain (SMTPUTF8)
+    bool allow_postmaster = false;               ///< `postmaster` alone, in any case (RFC 5321 §4.5.1)
+    std::size_t max_local_part = kMaxLocalPart;  ///< widen for senders with long VERP local parts
   };
   /// A whole addr-spec, "user@example.org" or "\"odd name\"@[192.0.2.1]"; no brackets, comments or white space.
   static Parsed<Address> parse(std::string_view text, Options options);
@@ -99,7 +100,7 @@ class Address {
 
   const std::string& local() const { return local_; }  ///< unquoted; may hold any printable octet, and UTF-8
   const Domain& domain() const { return domain_; }
-  bool needs_smtputf8() const { return utf8_; }        ///< the local part is not ASCII (a domain never forces it)
+  bool needs_smtputf8() const { return utf8_; }  ///< the local part is not ASCII (a domain never forces it)
 
   /// As it goes on the wire, local part quoted where needed: "user@example.org"; "" for the null path.
   std::string to_string() const;

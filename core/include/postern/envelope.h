@@ -66,11 +66,11 @@ struct Envelope {
   BodyType body = BodyType::k7Bit;
   bool smtputf8 = false;
   bool require_tls = false;
-  std::string envid;                        ///< xtext as given; empty: none
-  std::optional<std::uint64_t> size;        ///< declared by SIZE=
-  std::optional<std::int8_t> priority;      ///< -9 .. 9 (MT-PRIORITY)
+  std::string envid;                    ///< xtext as given; empty: none
+  std::optional<std::uint64_t> size;    ///< declared by SIZE=
+  std::optional<std::int8_t> priority;  ///< -9 .. 9 (MT-PRIORITY)
   std::optional<DeliverBy> deliver_by;
-  std::optional<WallTime> hold_until;       ///< HOLDFOR or HOLDUNTIL, made absolute on arrival
+  std::optional<WallTime> hold_until;  ///< HOLDFOR or HOLDUNTIL, made absolute on arrival
 
   void encode(std::string& out) const;  ///< appends
   static Result<Envelope> decode(std::string_view bytes);
@@ -94,10 +94,10 @@ struct ClientInfo {
   std::string tls_version;        ///< "TLSv1.3"; empty: no TLS
   std::string tls_cipher;
   std::string tls_sni;
-  std::string tls_peer;           ///< name in a verified client certificate; empty: none
-  std::string auth_user;          ///< empty: not authenticated
+  std::string tls_peer;   ///< name in a verified client certificate; empty: none
+  std::string auth_user;  ///< empty: not authenticated
   std::string auth_mechanism;
-  std::string listener;           ///< name of the listener in the configuration
+  std::string listener;  ///< name of the listener in the configuration
 
   bool secure() const { return !tls_version.empty(); }
   bool authenticated() const { return !auth_user.empty(); }
@@ -127,10 +127,10 @@ struct OriginalRecipient {
 Parsed<OriginalRecipient> parse_orcpt(std::string_view text);
 std::string format_orcpt(std::string_view type, std::string_view address);
 
-Parsed<std::string> parse_envid(std::string_view text);  ///< decoded; checks length and xtext
-Parsed<DsnReturn> parse_ret(std::string_view text);      ///< FULL or HDRS
-Parsed<BodyType> parse_body(std::string_view text);      ///< 7BIT, 8BITMIME, BINARYMIME
-Parsed<std::uint64_t> parse_declared_size(std::string_view text); ///< up to 20 digits (RFC 1870 §4)
+Parsed<std::string> parse_envid(std::string_view text);            ///< decoded; checks length and xtext
+Parsed<DsnReturn> parse_ret(std::string_view text);                ///< FULL or HDRS
+Parsed<BodyType> parse_body(std::string_view text);                ///< 7BIT, 8BITMIME, BINARYMIME
+Parsed<std::uint64_t> parse_declared_size(std::string_view text);  ///< up to 20 digits (RFC 1870 §4)
 Parsed<std::int8_t> parse_priority(std::string_view text);
 Parsed<DeliverBy> parse_deliver_by(std::string_view text, WallTime now);  ///< "120;R", "-5;NT"
 Parsed<WallTime> parse_hold_for(std::string_view text, WallTime now);     ///< seconds

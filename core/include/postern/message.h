@@ -1,9 +1,10 @@
 // The header of a message: reading it where it lies, decoding its values, and editing it without touching the rest.
 //
-// HeaderBlock is a view of bytes that someone else owns; HeaderField is a view of one field in it. Both accept what mail
-// really looks like: bare LF as a line end, lines without a colon, obsolete white space before the colon, a first line
-// that continues nothing. Every octet of the block belongs to exactly one field, so that edits and signatures can count
-// on offsets. All parsers are linear, bounded by named limits and throw nothing but bad_alloc. Values; any thread.
+// HeaderBlock is a view of bytes that someone else owns; HeaderField is a view of one field in it. Both accept what
+// mail really looks like: bare LF as a line end, lines without a colon, obsolete white space before the colon, a first
+// line that continues nothing. Every octet of the block belongs to exactly one field, so that edits and signatures can
+// count on offsets. All parsers are linear, bounded by named limits and throw nothing but bad_alloc. Values; any
+// thread.
 //
 // RFC: 5322 (§2.2 fields, §3.4 addresses, §4 obsolete forms), 6532 (UTF-8), 2047 (encoded words), 2231 (parameters).
 #pragma once
@@ -29,7 +30,6 @@ struct HeaderLimits {
 inline constexpr std::size_t kMaxHeaderAddresses = 10'000;  ///< that parse_address_list() keeps of one field
 inline constexpr std::size_t kMaxParameters = 64;           ///< that parse_parameters() keeps of one field
 inline constexpr std::size_t kMaxMessageIds = 1000;         ///< that parse_message_ids() keeps of one field
-inline constexpr std::size_t kMaxCommentDepth = 32;         ///< of comments in comments; deeper ones are broken text
 
 /// One field, with its folded lines. A line that is no field has an empty name and stands whole in raw_value.
 struct HeaderField {
@@ -101,9 +101,9 @@ class HeaderScanner {
   /// Returns how many octets of the chunk belong to the header, with its empty line. Less than all, or done(), ends it.
   std::size_t feed(std::string_view chunk);
 
-  bool done() const { return done_; }          ///< the empty line has been seen
+  bool done() const { return done_; }  ///< the empty line has been seen
   bool over_limit() const { return size_ > limits_.max_bytes || fields_ > limits_.max_fields; }
-  std::size_t size() const { return size_; }   ///< octets so far
+  std::size_t size() const { return size_; }  ///< octets so far
   std::size_t fields() const { return fields_; }
   std::size_t longest_line() const { return longest_line_; }  ///< octets without line end (RFC 5322 §2.1.1: 998)
   bool has_8bit() const { return has_8bit_; }
@@ -183,7 +183,8 @@ std::string make_field(std::string_view name, std::string_view value);
 
 /// Changes to a header, kept apart from it: what is not edited keeps its octets, as signatures need.
 ///
-/// Numbers count fields of that name in the header as it came, from 0 at the top. Later edits of one field win.
+/// Numbers count fields of that name in the header as it came, from 0 at the top. Later edits of one field win, and
+/// remove_all() takes back what was added under that name before it.
 class HeaderEdits {
  public:
   /// All return false, and do nothing, when the name is not is_field_name() or kMaxEdits is reached.
@@ -203,11 +204,14 @@ class HeaderEdits {
   /// body are not among them; send them after it from HeaderBlock::fields_size() on.
   struct Pieces {
     std::vector<std::string_view> parts;
-    std::size_t size = 0;       ///< octets in all parts
-    std::size_t consumed = 0;   ///< octets of the block that they stand for
+    std::size_t size = 0;      ///< octets in all parts
+    std::size_t consumed = 0;  ///< octets of the block that they stand for
     std::string join() const;
   };
   Pieces apply(const HeaderBlock& block) const;
+
+  /// One line for each edit, for trails: "add-top X-Spam: yes", "remove Subject 0".
+  std::vector<std::string> describe() const;
 
   void encode(std::string& out) const;  ///< appends; versioned like Envelope
   static Result<HeaderEdits> decode(std::string_view bytes);

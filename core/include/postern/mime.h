@@ -21,10 +21,11 @@
 namespace postern {
 
 struct MimeLimits {
-  std::size_t max_depth = 32;               ///< of parts in parts
+  std::size_t max_depth = 32;  ///< of parts in parts
   std::size_t max_parts = 1000;
-  std::size_t max_boundary = 200;           ///< octets; RFC 2046 says 70, some write more
-  std::size_t max_header_bytes = 64 * 1024; ///< of one part's header; the rest of it is passed over
+  std::size_t max_boundary = 200;             ///< octets; RFC 2046 says 70, some write more
+  std::size_t max_header_bytes = 64 * 1024;   ///< of one part's header; the rest of it is passed over
+  std::size_t max_all_headers = 1024 * 1024;  ///< of all parts together
 };
 
 enum class TransferEncoding : std::uint8_t { k7Bit, k8Bit, kBinary, kBase64, kQuotedPrintable, kUnknown };
@@ -44,19 +45,19 @@ struct MimePart {
   std::uint32_t header_lines = 0;
   std::uint32_t body_lines = 0;
 
-  std::string type = "text";      ///< lower case
-  std::string subtype = "plain";  ///< lower case
+  std::string type = "text";          ///< lower case
+  std::string subtype = "plain";      ///< lower case
   std::vector<Parameter> parameters;  ///< of Content-Type
   TransferEncoding encoding = TransferEncoding::k7Bit;
-  std::string encoding_name;           ///< as written, if anything was
-  std::string id;                      ///< Content-ID with brackets
-  std::string description;             ///< not decoded
+  std::string encoding_name;  ///< as written, if anything was
+  std::string id;             ///< Content-ID with brackets
+  std::string description;    ///< not decoded
   std::string md5;
-  std::string disposition;             ///< lower case: "attachment", "inline"; empty: none
+  std::string disposition;  ///< lower case: "attachment", "inline"; empty: none
   std::vector<Parameter> disposition_parameters;
   std::vector<std::string> languages;
   std::string location;
-  std::string header;                  ///< its fields as they came, for HeaderBlock (cut at max_header_bytes)
+  std::string header;  ///< its fields as they came, for HeaderBlock (cut at max_header_bytes)
 
   bool header_truncated = false;
   bool closed = false;  ///< of a multipart: its closing delimiter was seen
@@ -68,10 +69,10 @@ struct MimePart {
   bool is_message() const { return type == "message" && (subtype == "rfc822" || subtype == "global"); }
   bool is_leaf() const { return first_child == kNone; }
   const std::string* parameter(std::string_view name) const;
-  std::string charset() const;    ///< lower case; "us-ascii" when a text part names none
+  std::string charset() const;  ///< lower case; "us-ascii" when a text part names none
   /// Of Content-Disposition's filename, else Content-Type's name, decoded (encoded words in quotes too); no folders.
   std::string file_name() const;
-  bool is_attachment() const;     ///< disposition attachment, or a name on what is no text to be shown inline
+  bool is_attachment() const;  ///< disposition attachment, or a name on what is no text to be shown inline
 };
 
 struct MimeStructure {
@@ -89,7 +90,7 @@ struct MimeStructure {
 /// Told of parts as they come. Body pieces are raw (transfer encoding in place) and without the delimiter's line end.
 class MimeSink {
  public:
-  virtual void on_part(const MimePart& part) = 0;  ///< its header is complete
+  virtual void on_part(const MimePart& part) = 0;                          ///< its header is complete
   virtual void on_body(const MimePart& part, std::string_view piece) = 0;  ///< of leaves only
   virtual void on_part_end(const MimePart& part) = 0;
 
@@ -105,41 +106,46 @@ class MimeReader {
   MimeStructure finish();
 
  private:
-  struct Open {            ///< a part that has not ended
-    std::uint32_t part;
-    std::string boundary;  ///< of a multipart with a usable one
-    bool preamble = false; ///< multipart: no delimiter seen yet
-    bool epilogue = false; ///< multipart: closing delimiter seen
+  struct Open {  ///< a part that has not ended
+    std::uint32_t part = 0;
+    std::uint32_t last_child = MimePart::kNone;
+    std::uint64_t lines_before = 0;  ///< line ends in the message before this part's header, then before its body
+    std::string boundary;            ///< of a multipart with a usable one, with its two hyphens
+    bool passing = false;            ///< multipart: behind the closing delimiter, or max_parts is reached
   };
-  enum class State : std::uint8_t { kHeader, kBody };
+  struct Delimiter {
+    std::size_t level;  ///< in open_
+    bool closing;
+  };
 
-  void header_octets(std::string_view& chunk);
-  void body_octets(std::string_view& chunk);
+  std::string_view take_header(std::string_view chunk);  ///< these give what they left of the chunk
+  std::string_view take_line_start(std::string_view chunk);
+  std::string_view take_body(std::string_view chunk);
   void header_line();
-  void begin_part(std::uint32_t parent, bool digest);
-  void end_header();
-  void body_line_start();
-  void delimiter_line();
-  bool match_delimiter(std::string_view line, std::size_t& level, bool& closing) const;
-  void take_delimiter(std::size_t level, bool closing);
+  void body_line(bool last);
+  void begin_part(std::uint32_t parent);
+  void end_header(bool by_delimiter);
+  void open_inner();
+  std::optional<Delimiter> delimiter() const;
+  void take_delimiter(Delimiter found);
+  void end_parts_above(std::size_t level, std::uint64_t end, std::uint64_t lines);
   void pass(std::string_view piece);
-  void flush_line_end();
-  void end_part(std::uint64_t end);
+  void release_line_end();
+  MimePart& current() { return structure_.parts[open_.back().part]; }
 
   MimeLimits limits_;
   MimeSink* sink_;
   MimeStructure structure_;
   std::vector<Open> open_;
-  std::vector<std::uint32_t> last_child_;
-  State state_ = State::kHeader;
   std::string line_;              ///< a header line, or the start of a body line that may be a delimiter
+  std::string_view held_;         ///< line end (or lone CR) that may belong to the next delimiter
+  std::size_t headers_ = 0;       ///< octets kept of the headers that are complete
   std::uint64_t offset_ = 0;      ///< octets taken
-  std::uint64_t line_start_ = 0;
-  char held_[2] = {};             ///< line end that may belong to the next delimiter
-  std::uint8_t held_size_ = 0;
-  bool in_line_ = false;          ///< behind the part of a body line that could make it a delimiter
-  bool cr_ = false;
-  bool digest_ = false;           ///< default type of the part under way is message/rfc822
+  std::uint64_t lines_ = 0;       ///< line ends taken
+  std::uint64_t line_start_ = 0;  ///< of the line under way
+  std::size_t boundaries_ = 0;    ///< open parts that have one
+  bool in_header_ = true;
+  bool in_line_ = false;  ///< the body line under way is known to be no delimiter
 };
 
 /// Base64 in pieces (RFC 2045 §6.8): octets outside the alphabet are passed over, '=' ends a group.
@@ -164,9 +170,8 @@ class QuotedPrintableDecoder {
   bool damaged() const { return damaged_; }
 
  private:
-  void blanks_out(std::string& out);
   void step(char octet, std::string& out);
-  std::string blanks_;             ///< white space that may end a line; bounded by kMaxBlanks
+  std::string blanks_;  ///< white space that may end a line; bounded by kMaxBlanks
   enum class State : std::uint8_t { kPlain, kEquals, kHex, kSoft, kSoftCr, kCr } state_ = State::kPlain;
   char first_ = 0;
   bool damaged_ = false;
