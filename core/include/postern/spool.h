@@ -308,6 +308,7 @@ struct SpoolReport {
 
 class Spool {
  public:
+  static constexpr std::string_view kService = "spool";
   virtual ~Spool();
 
   /// `size_hint`: what the client announced (RFC 1870), 0 when unknown; only for speed.
