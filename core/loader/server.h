@@ -37,6 +37,7 @@ class Server {
   /// The proof that check() made.
   const GateReport& gate_report() const { return gate_report_; }
   PolicyService& policy() { return *policy_; }
+  const RuleRegistry& rules() const { return *rules_; }
 
  private:
   class ResolverSet;
