@@ -23,19 +23,19 @@ class EchoPeer final : public SocketEvents {
     const std::string_view data(buffer_, octets);
     const std::string_view parts[] = {data.substr(0, octets / 2), data.substr(octets / 2)};
     const std::ptrdiff_t taken = socket_->try_write(parts);
-    if (taken < 0) return gone_(*this);
+    if (taken < 0) return finish();
     if (static_cast<std::size_t>(taken) == octets) return;
     writing_ = true;
     socket_->write(std::string(data.substr(static_cast<std::size_t>(taken))));
   }
   void on_end(int error) override {
     error_ = error;
-    socket_->shutdown();
-    gone_(*this);
+    ended_ = true;
+    if (!writing_ || error != 0) finish();
   }
   void on_written(int error) override {
-    if (error != 0) return;
     writing_ = false;
+    if (ended_ || error != 0) return finish();
     socket_->resume_reading();
   }
   int error() const { return error_; }
@@ -44,8 +44,15 @@ class EchoPeer final : public SocketEvents {
  private:
   std::unique_ptr<Socket> socket_;
   std::function<void(EchoPeer&)> gone_;
+  void finish() {
+    if (std::exchange(finished_, true)) return;
+    socket_->shutdown();
+    gone_(*this);
+  }
   char buffer_[4096];
   bool writing_ = false;
+  bool ended_ = false;
+  bool finished_ = false;
   int error_ = 0;
 };
 

@@ -11,37 +11,12 @@
 
 #include <uv.h>
 
+#include "core/net/run_queue.h"
 #include "core/net/uv_threads.h"
 #include "core/runtime/timer_wheel.h"
 #include "postern/random.h"
 
 namespace postern {
-
-/// First in, first out, through Runnable::next; one thread.
-class RunQueue {
- public:
-  void push(Runnable& work) {
-    work.next = nullptr;
-    *tail_ = &work;
-    tail_ = &work.next;
-  }
-  Runnable* pop() {
-    Runnable* work = head_;
-    if (work == nullptr) return nullptr;
-    head_ = work->next;
-    if (head_ == nullptr) tail_ = &head_;
-    return work;
-  }
-  bool empty() const { return head_ == nullptr; }
-  /// Moves all of the other's work here.
-  void take(RunQueue& other) {
-    while (Runnable* work = other.pop()) push(*work);
-  }
-
- private:
-  Runnable* head_ = nullptr;
-  Runnable** tail_ = &head_;
-};
 
 /// What the workers of a runtime share.
 struct UvShared {

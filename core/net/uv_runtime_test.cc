@@ -52,6 +52,6 @@ TEST_CASE("what a client sends comes back whole, however large") {
   Client client(executor, {(*bound)->endpoint(), {}}, sent, [&](Client&) { runtime.stop(); });
   runtime.run();
   CHECK(client.error == 0);
-  CHECK(client.received == sent);
+  CHECK((client.received == sent));
   CHECK(client.peer == (*bound)->endpoint());
 }
