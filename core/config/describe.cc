@@ -68,7 +68,9 @@ std::string_view describe_apply(Apply apply) {
 }
 
 std::string default_text(const FieldInfo& field, const void* settings) {
-  if (field.required || !field.get) return {};
+  if (field.required) return {};
+  if (field.shape == FieldShape::kMap) return map_to_toml(field, field.entries(settings));
+  if (!field.get) return {};
   return scalars_to_toml(field, field.get(settings));
 }
 

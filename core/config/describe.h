@@ -13,7 +13,7 @@ namespace postern {
 std::string describe_type(const FieldInfo& field);
 /// "applies at once", "applies to new sessions", "needs a restart".
 std::string_view describe_apply(Apply apply);
-/// The default as TOML; empty for required keys, unset optionals and maps.
+/// The default as TOML; empty for required keys and unset optionals.
 std::string default_text(const FieldInfo& field, const void* settings);
 /// The example as TOML: put in quotes where the kind needs them and its author left them out.
 std::string example_text(const FieldInfo& field);

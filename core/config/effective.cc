@@ -38,9 +38,7 @@ class Flattener {
       std::string field_path = joined_path(path, field.name);
       std::string text;
       if (field.shape == FieldShape::kMap) {
-        for (const auto& [key, scalar] : field.entries(settings))
-          text += fmt::format("{}{} = {}", text.empty() ? "{ " : ", ", toml_key(key), scalar_to_toml(field, scalar));
-        text += text.empty() ? "{}" : " }";
+        text = map_to_toml(field, field.entries(settings));
       } else {
         text = scalars_to_toml(field, field.get(settings));
         if (text.empty()) continue;  // an optional that is not set

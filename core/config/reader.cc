@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/config/describe.h"
 #include "core/config/scalar.h"
 
 namespace postern {
@@ -22,7 +23,10 @@ std::vector<std::string> components(const std::string& path) {
   return parts;
 }
 
-std::string in_table(const std::string& path) { return path.empty() ? "at the top level" : fmt::format("in [{}]", path); }
+std::string in_table(const std::string& path) {
+  if (path.empty()) return "at the top level";
+  return path.ends_with(']') ? "in " + path : fmt::format("in [{}]", path);
+}
 
 void note(Located* located, std::map<std::string, Origin, std::less<>>& keys, const std::string& key, const Origin& origin) {
   if (located != nullptr) keys.insert_or_assign(key, origin);
@@ -97,7 +101,7 @@ void ConfigReader::missing(const Frame& frame, const FieldInfo& field) {
     std::string header = field.shape == FieldShape::kTables ? fmt::format("[[{}]]", path) : fmt::format("[{}.NAME]", path);
     diagnostics_.error(frame.where, fmt::format("{} is missing; at least {} needed", header, field.min_items));
   } else if (field.required) {
-    std::string example = field.example.empty() ? "" : fmt::format("for example: {} = {}", field.name, field.example);
+    std::string example = field.example.empty() ? "" : fmt::format("for example: {} = {}", field.name, example_text(field));
     diagnostics_.error(frame.where, fmt::format("the key \"{}\" is missing {}", field.name, in_table(frame.path)), example);
   }
 }

@@ -214,6 +214,13 @@ std::string scalars_to_toml(const FieldInfo& field, const std::vector<ConfigScal
   return out += "]";
 }
 
+std::string map_to_toml(const FieldInfo& field, const std::vector<std::pair<std::string, ConfigScalar>>& entries) {
+  std::string out;
+  for (const auto& [key, scalar] : entries)
+    out += fmt::format("{}{} = {}", out.empty() ? "{ " : ", ", toml_key(key), scalar_to_toml(field, scalar));
+  return out.empty() ? "{}" : out + " }";
+}
+
 std::string kind_name(ScalarKind kind, bool plural) { return std::string(plural ? words(kind).many : words(kind).one); }
 
 std::string limit_to_text(ScalarKind kind, std::int64_t limit) {

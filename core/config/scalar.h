@@ -25,6 +25,8 @@ std::optional<ConfigScalar> read_scalar(const ConfigValue& value, const ScalarCo
 std::string scalar_to_toml(const FieldInfo& field, const ConfigScalar& scalar);
 std::string scalars_to_toml(const FieldInfo& field, const std::vector<ConfigScalar>& scalars);
 
+std::string map_to_toml(const FieldInfo& field, const std::vector<std::pair<std::string, ConfigScalar>>& entries);
+
 /// "duration", "list of IP networks"; the manual's and the messages' words.
 std::string kind_name(ScalarKind kind, bool plural);
 /// A limit in the units of the field: "10m", "25 MiB", "7".

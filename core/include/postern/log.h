@@ -33,6 +33,8 @@
 
 namespace postern {
 
+class Metrics;
+
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kOff };
 std::string_view to_text(LogLevel level);                       ///< "trace" ... "error", "off"
 std::optional<LogLevel> parse_log_level(std::string_view text);  ///< the same words
@@ -154,6 +156,8 @@ class LogSystem {
 
   virtual std::uint64_t dropped(LogLevel level) const = 0;  ///< lines lost to full rings
   virtual std::uint64_t write_errors() const = 0;           ///< writes to the sink that failed; their lines are lost
+  /// Declares postern_log_dropped_total and postern_log_write_errors_total; this must outlive the metrics' last scrape.
+  void publish(Metrics& metrics) const;
 };
 
 /// Keeps lines for a test to look at. One thread.
