@@ -133,13 +133,16 @@ class ListParser {
     }
     const bool dotted = run_.ends_with('.') || (token.kind == Token::Kind::kWord && token.text.starts_with('.'));
     if (has_run_ && token.spaced && !dotted) shift_run();
+    if (has_run_ && token.spaced) spoken_ += ' ';
     has_run_ = true;
     run_ += token.text;
+    spoken_ += token.text;
   }
   void shift_run() {
     if (!head_.empty()) head_ += ' ';
-    head_ += run_;
+    head_ += spoken_;
     run_.clear();
+    spoken_.clear();
     has_head_ = true;
     has_run_ = false;
   }
@@ -280,14 +283,16 @@ class ListParser {
     item_ = {};
     head_.clear();
     run_.clear();
+    spoken_.clear();
     has_head_ = has_run_ = complete_ = false;
   }
 
   Lexer lexer_;
   AddressList list_;
   HeaderAddress item_;
-  std::string head_;  // words that cannot be part of the local part
-  std::string run_;   // words that may be
+  std::string head_;    // words that cannot be part of the local part
+  std::string run_;     // words that may be: "john.doe" of "john . doe"
+  std::string spoken_;  // the same as a name has them: "John Q. Public"
   bool has_head_ = false;
   bool has_run_ = false;
   bool complete_ = false;

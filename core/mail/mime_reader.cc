@@ -277,7 +277,8 @@ void MimeReader::take_delimiter(Delimiter found) {
   const bool whole = line_.ends_with('\n');
   const std::uint64_t lines = lines_ - (whole ? 1 : 0) - (held_.ends_with('\n') ? 1 : 0);
   end_parts_above(found.level + 1, line_start_ - held_.size(), lines);
-  held_ = {};
+  // The end of this line belongs to an outer delimiter, should one follow at once.
+  held_ = line_.ends_with("\r\n") ? "\r\n" : whole ? "\n" : "";
   line_.clear();
   in_header_ = false;
   in_line_ = false;
