@@ -1,0 +1,220 @@
+#include "core/pipeline/policy.h"
+
+#include <fmt/format.h>
+
+#include <mutex>
+
+#include "core/pipeline/root_run.h"
+
+namespace postern {
+namespace {
+
+/// What a hook decided about the whole mail while the session still talks: carried out at the end of "root".
+bool is_fate(const Verdict& verdict) {
+  return verdict.kind == Verdict::Kind::kDiscard || verdict.kind == Verdict::Kind::kQuarantine ||
+         verdict.kind == Verdict::Kind::kHold;
+}
+
+std::string_view word(bool yes) { return yes ? "yes" : "no"; }
+
+}  // namespace
+
+struct PipelinePolicy::GateList {
+  std::mutex mutex;  // a reload's, once per worker; never taken on a mail's way
+  std::vector<std::shared_ptr<const GateConfig>> all;
+};
+
+PipelinePolicy::PipelinePolicy(Options options)
+    : options_(options),
+      gates_(std::make_unique<GateList>()),
+      accepted_(options.metrics.counter("postern_pipeline_accepted_total", "Messages committed.")),
+      accepted_recipients_(options.metrics.counter("postern_pipeline_accepted_recipients_total", "Recipients of committed messages.")),
+      refused_recipients_(options.metrics.counter("postern_pipeline_refused_recipients_total", "Recipients refused at RCPT.")),
+      refused_messages_(options.metrics.counter("postern_pipeline_refused_messages_total", "Messages refused as a whole after DATA.")),
+      commit_faults_(options.metrics.counter("postern_pipeline_commit_faults_total", "Messages that the spool did not take.")),
+      root_seconds_(options.metrics.histogram("postern_pipeline_root_seconds", "Time of the message hook and root, with their waits.",
+                                              HistogramScale::kSeconds)) {
+  for (unsigned i = 0; i < options.workers; ++i) {
+    workers_.push_back(std::make_unique<PolicyWorker>());
+    workers_.back()->metrics = &options_.metrics;
+    workers_.back()->precise_clock = options_.precise_clock;
+  }
+}
+
+PipelinePolicy::~PipelinePolicy() = default;
+
+void PipelinePolicy::attach(Directory& directory, Queue* queue) {
+  directory_ = &directory;
+  queue_ = queue;
+  for (const auto& worker : workers_) worker->directory = &directory;
+}
+
+void PipelinePolicy::start(Executor& executor, Resolver& resolver, Log log) {
+  PolicyWorker& worker = here(executor);
+  worker.executor = &executor;
+  worker.resolver = &resolver;
+  worker.log = std::move(log);
+}
+
+void PipelinePolicy::install(Executor& executor, const PreparedRules& prepared) {
+  here(executor).epoch = prepared.workers.at(executor.index());
+  {
+    const std::lock_guard lock(gates_->mutex);
+    if (gates_->all.empty() || gates_->all.back() != prepared.gate) gates_->all.push_back(prepared.gate);
+  }
+  gate_.store(prepared.gate.get(), std::memory_order_release);
+  // While workers change over one after the other, a stage counts as hooked if it is in either epoch.
+  hooked_.fetch_or(here(executor).epoch->hooked_stages, std::memory_order_relaxed);
+}
+
+bool PipelinePolicy::trusts_proxy(const IpAddress& peer) const {
+  const GateConfig* gate = gate_.load(std::memory_order_acquire);
+  if (!gate) return false;
+  for (const NamedNetwork& one : gate->proxies)
+    if (one.network.contains(peer)) return true;
+  return false;
+}
+
+Task<Verdict> PipelinePolicy::connect(SessionState& session) {
+  Executor& executor = co_await this_executor();
+  PolicyWorker& worker = here(executor);
+  session.executor = &executor;
+  const auto epoch = worker.epoch;
+  session.trail.start(executor.wall(), session.id, epoch->rules->hash);
+  session.trail.fact(Stage::kConnect, "client", session.client.ip.to_string());
+  if (session.proxy) session.trail.fact(Stage::kConnect, "proxy", session.proxy->to_string());
+  if (!session.client.listener.empty()) session.trail.fact(Stage::kConnect, "listener", session.client.listener);
+  if (!session.client.reverse_name.empty())
+    session.trail.fact(Stage::kConnect, session.client.reverse_verified ? "name" : "claimed name", session.client.reverse_name);
+  if (!epoch->hooked(Stage::kConnect)) co_return Verdict{};
+  co_return co_await run_hooks(worker, epoch, Stage::kConnect, session, nullptr, nullptr);
+}
+
+Task<Verdict> PipelinePolicy::ehlo(SessionState& session) {
+  session.trail.fact(Stage::kEhlo, session.client.esmtp ? "ehlo" : "helo", session.client.ehlo);
+  return session_stage(session, Stage::kEhlo);
+}
+
+Task<Verdict> PipelinePolicy::starttls(SessionState& session) {
+  session.trail.fact(Stage::kStarttls, "tls", session.client.tls_version);
+  return session_stage(session, Stage::kStarttls);
+}
+
+Task<Verdict> PipelinePolicy::auth(SessionState& session) {
+  session.trail.fact(Stage::kAuth, "user", session.client.auth_user);
+  return session_stage(session, Stage::kAuth);
+}
+
+Task<Verdict> PipelinePolicy::session_stage(SessionState& session, Stage stage) {
+  if (!any_hooks(stage)) return Task<Verdict>::ready({});
+  struct Stages {
+    static Task<Verdict> run(PipelinePolicy* policy, SessionState* state, Stage at) {
+      Executor& executor = co_await this_executor();
+      PolicyWorker& worker = policy->here(executor);
+      co_return co_await policy->run_hooks(worker, worker.epoch, at, *state, nullptr, nullptr);
+    }
+  };
+  return Stages::run(this, &session, stage);
+}
+
+Task<Verdict> PipelinePolicy::mail(Transaction& transaction) {
+  Executor& executor = co_await this_executor();
+  PolicyWorker& worker = here(executor);
+  const auto epoch = worker.epoch;
+  SessionState& session = transaction.session;
+  session.executor = &executor;
+  transaction.started = executor.now();
+  transaction.trail = session.trail;
+  transaction.trail.start(executor.wall(), session.id, epoch->rules->hash);
+  transaction.trail.fact(Stage::kMail, "sender", transaction.envelope.sender.path());
+  // RFC 6409 §4.3: a submission port serves those who have logged in.
+  if (wants_login(session.client.role) && !session.client.authenticated()) {
+    transaction.trail.gate(Stage::kMail, transaction.envelope.sender.path(), to_string(session.client.role), "530 log in first");
+    co_return refusal(GateAnswer::kNeedAuth);
+  }
+  if (!epoch->hooked(Stage::kMail)) co_return Verdict{};
+  Verdict verdict = co_await run_hooks(worker, epoch, Stage::kMail, session, &transaction, nullptr);
+  if (!is_fate(verdict)) co_return verdict;
+  transaction.fate = std::move(verdict);
+  co_return Verdict{};
+}
+
+Task<Verdict> PipelinePolicy::data(Transaction& transaction) {
+  if (!any_hooks(Stage::kData)) return Task<Verdict>::ready({});
+  struct Data {
+    static Task<Verdict> run(PipelinePolicy* policy, Transaction* mail) {
+      Executor& executor = co_await this_executor();
+      PolicyWorker& worker = policy->here(executor);
+      Verdict verdict = co_await policy->run_hooks(worker, worker.epoch, Stage::kData, mail->session, mail, nullptr);
+      if (!is_fate(verdict)) co_return verdict;
+      mail->fate = std::move(verdict);
+      co_return Verdict{};
+    }
+  };
+  return Data::run(this, &transaction);
+}
+
+Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
+                                        SessionState& session, Transaction* transaction, const Recipient* recipient) {
+  Trail& trail = transaction ? transaction->trail : session.trail;
+  LiveEffects effects(worker, trail, session.id, stage, epoch->time_limit);
+  for (const CompiledHook& one : epoch->hooks) {
+    const Hook& hook = *one.hook;
+    if (hook.stage != stage || (hook.role && *hook.role != session.client.role)) continue;
+    const Instant before = worker.tick();
+    Result<Verdict> said(std::unexpect);
+    try {
+      said = co_await hook.handler->handle({stage, session, transaction, recipient, effects});
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const std::exception& error) {
+      said = fault("hook.threw", error.what());
+    }
+    trail.rule(stage, hook.name, one.place, {}, {}, trail_micros(worker.tick() - before));
+    if (!said) {
+      hook_failed(worker, one, stage, session, trail, said.error());
+      said = failure_verdict(hook.on_error, hook.name, stage);
+    }
+    if (!said->decided()) continue;
+    said->rule = hook.name;
+    trail.verdict(stage, hook.name, trail_text(*said));
+    if (said->kind == Verdict::Kind::kAccept) break;
+    if (said->refuses()) one.refusals->add(worker.executor->index());
+    co_return std::move(*said);
+  }
+  co_return Verdict{};
+}
+
+void PipelinePolicy::hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session,
+                                 Trail& trail, const Fault& fault) {
+  trail.error(stage, hook.hook->name, fmt::format("{} at {}: {}", fault.code, hook.place, fault.detail));
+  worker.log.error("hook.failed", {{"session", session.id}, {"stage", to_string(stage)}, {"hook", hook.hook->name},
+                                   {"place", hook.place}, {"code", fault.code}, {"why", fault.detail}});
+  worker.metrics->counter("postern_pipeline_rule_failures_total", "Rules and hooks that failed.", {{"rule", hook.hook->name}})
+      .add(worker.executor->index());
+}
+
+void PipelinePolicy::disconnect(SessionState& session) {
+  session.trail.fact(Stage::kDisconnect, "authenticated", word(session.client.authenticated()));
+}
+
+void PipelinePolicy::refused(SessionState& session, Transaction* transaction, std::string_view why) {
+  if (!options_.trails || !session.executor) return;
+  Trail& trail = transaction ? transaction->trail : session.trail;
+  TrailRecord record;
+  record.when = session.executor->wall();
+  record.session = session.id;
+  record.client = session.client.ip.to_string();
+  record.outcome = why;
+  if (transaction) {
+    record.sender = transaction->envelope.sender.to_string();
+    for (const Recipient& recipient : transaction->envelope.recipients) {
+      if (record.recipients.size() >= TrailLog::kMaxRecipients) break;
+      record.recipients.push_back(recipient.address.to_string());
+    }
+  }
+  record.trail = trail.bytes();
+  options_.trails->append(*session.executor, record);
+}
+
+}  // namespace postern

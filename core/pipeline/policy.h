@@ -1,0 +1,102 @@
+// The policy of one process: hooks, the gate, "root", and the commit of what they decided (service "policy").
+//
+// For:    protocols that take mail in. They ask at each stage, and carry the verdict to their peer.
+// Owner:  main makes it before the modules are prepared, since they need it; attach() gives it the services that modules
+//         provide, start() each worker's resolver and log, install() an epoch of rules.
+// Thread: the calls of Policy on the worker of their session. State is per worker, so that nothing is locked.
+// Errors: verdicts are values; Cancelled is thrown through. What goes wrong inside becomes 451.
+// RFC:    5321 (§4.2.5: who answers for what after 250), 3464 (what split decisions become), 6409.
+//
+// The promise (architecture.md decision 6): commit() returns a message's id only after Draft::commit said that it is on
+// disk, with its plan and trail; the queue hears of it after that.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "core/pipeline/alias.h"
+#include "core/pipeline/effects.h"
+#include "core/pipeline/epoch.h"
+#include "core/pipeline/trail_log.h"
+#include "postern/pipeline.h"
+
+namespace postern {
+
+class PipelinePolicy final : public Policy {
+ public:
+  struct Options {
+    unsigned workers = 1;
+    Metrics& metrics;
+    TrailLog* trails = nullptr;             ///< nothing: trails of refused mail are not kept
+    bool keep_accepted = true;              ///< [trail] accepted
+    Instant (*precise_clock)() = nullptr;   ///< `std::chrono::steady_clock::now` in a server; see PolicyWorker
+  };
+  explicit PipelinePolicy(Options options);
+  ~PipelinePolicy() override;
+
+  /// Before start: the services that modules provide. Without a queue, nobody is told of accepted mail (tests, `explain`).
+  void attach(Directory& directory, Queue* queue);
+  /// On each worker's thread, or before the loops run.
+  void start(Executor& executor, Resolver& resolver, Log log);
+  /// Puts an epoch in force on one worker; on its thread, or before the loops run. Cannot fail.
+  void install(Executor& executor, const PreparedRules& prepared);
+
+  bool trusts_proxy(const IpAddress& peer) const override;
+  Task<Verdict> connect(SessionState& session) override;
+  Task<Verdict> ehlo(SessionState& session) override;
+  Task<Verdict> starttls(SessionState& session) override;
+  Task<Verdict> auth(SessionState& session) override;
+  Task<Verdict> mail(Transaction& transaction) override;
+  Task<Verdict> rcpt(Transaction& transaction, Recipient recipient) override;
+  Task<Verdict> data(Transaction& transaction) override;
+  Task<Decision> message(Transaction& transaction) override;
+  void disconnect(SessionState& session) override;
+  Task<Result<MessageId>> commit(Transaction& transaction, Draft draft, const Decision& decision) override;
+  void refused(SessionState& session, Transaction* transaction, std::string_view why) override;
+
+ private:
+  /// A recipient as the gate sees it.
+  struct Classified {
+    RecipientClass kind = RecipientClass::kForeign;
+    AddressLookup lookup;
+    std::string problem;  ///< for the log, when an alias is broken
+  };
+  PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
+  bool any_hooks(Stage stage) const { return (hooked_.load(std::memory_order_relaxed) >> static_cast<unsigned>(stage)) & 1; }
+  Task<Verdict> session_stage(SessionState& session, Stage stage);
+  Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage, SessionState& session,
+                          Transaction* transaction, const Recipient* recipient);
+  void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
+                   const Fault& fault);
+  Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Address address);
+  Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, Address address);
+  Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, std::vector<std::uint32_t>& named_by,
+                            std::vector<std::pair<std::uint32_t, std::string>>& failed);
+  void log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient, const Verdict& verdict,
+                   std::string_view cell);
+  void accepted(PolicyWorker& worker, MessageId id, const Transaction& transaction, Envelope envelope, Plan plan,
+                std::uint64_t size);
+
+  Options options_;
+  Directory* directory_ = nullptr;
+  Queue* queue_ = nullptr;
+  std::vector<std::unique_ptr<PolicyWorker>> workers_;
+  /// Stages that have a hook on some worker in the present epoch: a stage without any costs no coroutine.
+  std::atomic<std::uint32_t> hooked_{0};
+  /// The newest gate. Older ones stay until the end, for those who read them meanwhile; a reload is rare.
+  std::atomic<const GateConfig*> gate_{nullptr};
+  struct GateList;
+  std::unique_ptr<GateList> gates_;
+  Counter& accepted_;
+  Counter& accepted_recipients_;
+  Counter& refused_recipients_;
+  Counter& refused_messages_;
+  Counter& commit_faults_;
+  Histogram& root_seconds_;
+};
+
+/// Turns a decision into what is committed: refused recipients leave the envelope, and the plan's numbers follow.
+void compact(Envelope& envelope, Plan& plan);
+
+}  // namespace postern

@@ -1,0 +1,255 @@
+// The whole message: its hook, the expansion of aliases, "root", and the commit of what came out.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/pipeline/policy.h"
+#include "core/pipeline/root_run.h"
+
+namespace postern {
+namespace {
+
+/// One verdict about the whole mail.
+Decision whole_decision(const Transaction& transaction, Verdict verdict) {
+  Decision decision;
+  decision.outcomes.assign(transaction.envelope.recipients.size(), {verdict.reply, verdict.rule});
+  decision.whole = std::move(verdict);
+  return decision;
+}
+
+PlanStep bounce_step(std::uint32_t recipient, const RecipientOutcome& outcome) {
+  PlanStep step;
+  step.kind = PlanStep::Kind::kBounce;
+  step.recipients.push_back(recipient);
+  step.options = {{"code", std::to_string(outcome.reply.code)}, {"enhanced", outcome.reply.enhanced}, {"text", outcome.reply.text}};
+  step.reason = outcome.rule;
+  return step;
+}
+
+/// What the recipients that the client named are told, when an alias made several of one: 250 if any was accepted.
+std::vector<RecipientOutcome> outcomes_as_named(const std::vector<RecipientOutcome>& outcomes,
+                                                const std::vector<std::uint32_t>& named_by, std::size_t named) {
+  std::vector<RecipientOutcome> out(outcomes.begin(), outcomes.begin() + static_cast<std::ptrdiff_t>(named));
+  for (std::size_t i = named; i < outcomes.size(); ++i)
+    if (outcomes[i].reply.positive() && !out[named_by[i]].reply.positive()) out[named_by[i]] = outcomes[i];
+  return out;
+}
+
+/// Refusals that the client cannot be told any more become reports to the sender (architecture.md decision 6).
+void add_bounces(Decision& decision, const std::vector<RecipientOutcome>& outcomes, const std::vector<std::uint32_t>& named_by,
+                 bool answers_each) {
+  if (decision.refuses_all()) return;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i].reply.positive()) continue;
+    const bool told = answers_each && !decision.outcomes[named_by[i]].reply.positive();
+    if (!told) decision.plan.steps.push_back(bounce_step(static_cast<std::uint32_t>(i), outcomes[i]));
+  }
+}
+
+void set_whole(Decision& decision) {
+  if (decision.outcomes.empty() || !decision.refuses_all()) return;
+  const RecipientOutcome& first = decision.outcomes.front();
+  if (!std::ranges::all_of(decision.outcomes, [&](const auto& one) { return one.reply == first.reply; })) return;
+  decision.whole.kind = first.reply.temporary() ? Verdict::Kind::kDefer : Verdict::Kind::kReject;
+  decision.whole.reply = first.reply;
+  decision.whole.rule = first.rule;
+}
+
+void apply_fates(RootRun& run, const Transaction& transaction) {
+  const auto apply = [&](const RecipientSet& who, const Verdict& fate) {
+    if (fate.kind == Verdict::Kind::kHold) return run.hold(who, fate.hold);
+    run.settle_with(who, fate, fate.rule);
+  };
+  const std::size_t count = transaction.envelope.recipients.size();
+  for (std::size_t i = 0; i < transaction.fates.size(); ++i) {
+    if (!transaction.fates[i].decided()) continue;
+    RecipientSet one = RecipientSet::none(count);
+    one.insert(i);
+    apply(one, transaction.fates[i]);
+  }
+  if (transaction.fate.decided()) apply(RecipientSet(run.unsettled()), transaction.fate);
+}
+
+Verdict discarded(std::string reason) {
+  Verdict verdict;
+  verdict.kind = Verdict::Kind::kDiscard;
+  verdict.reason = std::move(reason);
+  return verdict;
+}
+
+}  // namespace
+
+Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, std::vector<std::uint32_t>& named_by,
+                                          std::vector<std::pair<std::uint32_t, std::string>>& failed) {
+  const std::size_t named = mail.envelope.recipients.size();
+  for (std::size_t i = 0; i < named; ++i) named_by.push_back(static_cast<std::uint32_t>(i));
+  if (std::ranges::none_of(mail.lookups, [](const auto& one) { return one.kind == AddressLookup::Kind::kAlias; })) co_return;
+  std::set<Address> known;
+  for (std::size_t i = 0; i < named; ++i)
+    if (mail.lookups[i].kind != AddressLookup::Kind::kAlias) known.insert(mail.envelope.recipients[i].address);
+  for (std::size_t i = 0; i < named; ++i) {
+    if (mail.lookups[i].kind != AddressLookup::Kind::kAlias) continue;
+    const Recipient alias = mail.envelope.recipients[i];
+    auto resolved = co_await resolve_alias(*worker.directory, alias.address, mail.lookups[i]);
+    if (!resolved) {
+      failed.emplace_back(static_cast<std::uint32_t>(i), resolved.error().detail);
+      continue;
+    }
+    const bool may_leave = mail.relay[i];  // the gate saw where the alias leads; it may have changed since
+    bool placed = false;
+    for (AliasTarget& target : resolved->targets) {
+      if (!known.insert(target.address).second) continue;
+      const DomainKind domain = worker.directory->domain_kind(target.address.domain().ascii());
+      Recipient recipient = alias;
+      recipient.address = target.address;
+      if (recipient.orcpt.empty()) recipient.orcpt = format_orcpt("rfc822", alias.address.to_string());
+      const bool relay = domain == DomainKind::kRelay || (domain == DomainKind::kForeign && may_leave);
+      mail.trail.fact(Stage::kMessage, "alias", fmt::format("{} -> {}", alias.address.to_string(), target.address.to_string()));
+      if (!placed) {
+        mail.envelope.recipients[i] = std::move(recipient);
+        mail.lookups[i] = std::move(target.lookup);
+        mail.relay[i] = relay;
+        placed = true;
+        continue;
+      }
+      if (mail.envelope.recipients.size() >= kMaxRecipients) {
+        failed.emplace_back(static_cast<std::uint32_t>(i), "aliases lead to too many recipients");
+        break;
+      }
+      mail.envelope.recipients.push_back(std::move(recipient));
+      mail.lookups.push_back(std::move(target.lookup));
+      mail.relay.push_back(relay);
+      if (!mail.recipient_notes.empty()) mail.recipient_notes.push_back(mail.recipient_notes[i]);
+      if (!mail.fates.empty()) mail.fates.push_back(i < mail.fates.size() ? mail.fates[i] : Verdict{});
+      named_by.push_back(static_cast<std::uint32_t>(i));
+    }
+    if (!placed) {
+      mail.fates.resize(mail.envelope.recipients.size());
+      mail.fates[i] = discarded("all its targets are recipients already");
+      mail.fates[i].rule = "alias";
+    }
+  }
+}
+
+Task<Decision> PipelinePolicy::message(Transaction& transaction) {
+  Executor& executor = co_await this_executor();
+  PolicyWorker& worker = here(executor);
+  const auto epoch = worker.epoch;
+  const Instant before = executor.now();
+  if (epoch->hooked(Stage::kMessage)) {
+    Verdict verdict = co_await run_hooks(worker, epoch, Stage::kMessage, transaction.session, &transaction, nullptr);
+    if (verdict.refuses()) {
+      transaction.trail.reply(Stage::kMessage, verdict.reply.code, verdict.reply.text);
+      refused_messages_.add(executor.index());
+      co_return whole_decision(transaction, std::move(verdict));
+    }
+    if (verdict.decided()) transaction.fate = std::move(verdict);
+  }
+  const std::size_t named = transaction.envelope.recipients.size();
+  std::vector<std::uint32_t> named_by;
+  std::vector<std::pair<std::uint32_t, std::string>> failed;
+  co_await expand_aliases(worker, transaction, named_by, failed);
+
+  LiveEffects effects(worker, transaction.trail, transaction.session.id, Stage::kMessage, epoch->time_limit);
+  RootRun run(*epoch, worker, transaction, effects);
+  for (const auto& [recipient, why] : failed) {
+    RecipientSet one = RecipientSet::none(transaction.envelope.recipients.size());
+    one.insert(recipient);
+    transaction.trail.error(Stage::kMessage, "alias", why);
+    worker.log.error("message.alias", {{"session", transaction.session.id}, {"why", why}});
+    run.settle_with(one, failure_verdict(OnError::kDefer, "alias", Stage::kMessage), "alias");
+  }
+  apply_fates(run, transaction);
+  co_await run.run();
+
+  Decision decision;
+  decision.outcomes = outcomes_as_named(run.outcomes(), named_by, named);
+  decision.plan.steps = std::move(run.steps());
+  add_bounces(decision, run.outcomes(), named_by, transaction.answers_each);
+  set_whole(decision);
+  root_seconds_.observe(executor.index(), executor.now() - before);
+  if (decision.refuses_all()) {
+    const Reply reply = decision.reply();
+    transaction.trail.reply(Stage::kMessage, reply.code, reply.text);
+    refused_messages_.add(executor.index());
+    worker.log.info("message.refused", {{"session", transaction.session.id}, {"sender", transaction.envelope.sender.path()},
+                                        {"rule", decision.outcomes.front().rule}, {"code", reply.code}, {"enhanced", reply.enhanced}});
+  }
+  co_return decision;
+}
+
+void compact(Envelope& envelope, Plan& plan) {
+  std::vector<bool> used(envelope.recipients.size(), false);
+  for (const PlanStep& step : plan.steps)
+    for (const std::uint32_t number : step.recipients)
+      if (number < used.size()) used[number] = true;
+  if (std::ranges::find(used, false) == used.end()) return;
+  std::vector<std::uint32_t> renumbered(used.size(), 0);
+  std::vector<Recipient> kept;
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    renumbered[i] = static_cast<std::uint32_t>(kept.size());
+    if (used[i]) kept.push_back(std::move(envelope.recipients[i]));
+  }
+  envelope.recipients = std::move(kept);
+  for (PlanStep& step : plan.steps)
+    for (std::uint32_t& number : step.recipients) number = renumbered.at(number);
+}
+
+Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft draft, const Decision& decision) {
+  Executor& executor = co_await this_executor();
+  PolicyWorker& worker = here(executor);
+  Envelope envelope = transaction.envelope;
+  Plan plan = decision.plan;
+  compact(envelope, plan);
+  if (envelope.recipients.empty()) co_return fault("pipeline.nothing", "no recipient was accepted");
+  if (!transaction.edits.empty()) draft.replace_header(transaction.edits.apply(HeaderBlock(draft.header())).join());
+  transaction.draft = nullptr;  // the session's was moved into ours
+  transaction.trail.reply(Stage::kMessage, 250, "accepted");
+
+  AcceptMeta meta;
+  envelope.encode(meta.envelope);
+  transaction.session.client.encode(meta.client);
+  plan.encode(meta.plan);
+  meta.trail = transaction.trail.bytes();
+  meta.recipients = static_cast<std::uint32_t>(envelope.recipients.size());
+  const std::uint64_t size = draft.size();
+  Result<MessageId> id = co_await draft.commit(std::move(meta));
+  if (!id) {
+    commit_faults_.add(executor.index());
+    transaction.trail.error(Stage::kMessage, "spool", id.error().code);
+    worker.log.error("message.commit", {{"session", transaction.session.id}, {"code", id.error().code}, {"why", id.error().detail}});
+    co_return id;
+  }
+  accepted(worker, *id, transaction, std::move(envelope), std::move(plan), size);
+  co_return id;
+}
+
+void PipelinePolicy::accepted(PolicyWorker& worker, MessageId id, const Transaction& transaction, Envelope envelope, Plan plan,
+                              std::uint64_t size) {
+  const unsigned index = worker.executor->index();
+  accepted_.add(index);
+  accepted_recipients_.add(index, envelope.recipients.size());
+  const std::string name = id.to_string();
+  worker.log.info("message.accepted", {{"id", name}, {"session", transaction.session.id}, {"sender", envelope.sender.path()},
+                                       {"recipients", envelope.recipients.size()}, {"size", size}});
+  if (options_.trails && options_.keep_accepted) {
+    TrailRecord record;
+    record.when = worker.executor->wall();
+    record.accepted = true;
+    record.message = name;
+    record.session = transaction.session.id;
+    record.client = transaction.session.client.ip.to_string();
+    record.sender = envelope.sender.to_string();
+    for (const Recipient& recipient : envelope.recipients) {
+      if (record.recipients.size() >= TrailLog::kMaxRecipients) break;
+      record.recipients.push_back(recipient.address.to_string());
+    }
+    record.outcome = "accepted";
+    record.trail = transaction.trail.bytes();
+    options_.trails->append(*worker.executor, record);
+  }
+  if (queue_) queue_->accepted({id, std::move(envelope), std::move(plan), size, worker.executor->wall()});
+}
+
+}  // namespace postern

@@ -1,0 +1,139 @@
+// RCPT: what kind of recipient it is, whether the gate lets it pass, and what hooks say.
+#include <fmt/format.h>
+
+#include "core/pipeline/policy.h"
+
+namespace postern {
+namespace {
+
+AddressLookup of_kind(AddressLookup::Kind kind) {
+  AddressLookup lookup;
+  lookup.kind = kind;
+  return lookup;
+}
+
+bool is_fate(const Verdict& verdict) {
+  return verdict.kind == Verdict::Kind::kDiscard || verdict.kind == Verdict::Kind::kQuarantine ||
+         verdict.kind == Verdict::Kind::kHold;
+}
+
+/// A bare <postmaster> belongs to the default domain (RFC 5321 §4.5.1).
+Address qualified(const Address& address, const Directory& directory) {
+  if (!address.is_bare_postmaster()) return address;
+  auto domain = Domain::parse(directory.default_domain());
+  return domain ? address.with_domain(std::move(*domain)) : address;
+}
+
+}  // namespace
+
+Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Address address) {
+  Classified out;
+  out.lookup = of_kind(AddressLookup::Kind::kForeign);
+  const DomainKind domain = address.domain().empty() ? DomainKind::kLocal
+                                                     : worker.directory->domain_kind(address.domain().ascii());
+  switch (domain) {
+    case DomainKind::kForeign:
+      out.kind = address.domain().is_literal() ? RecipientClass::kLiteral : RecipientClass::kForeign;
+      co_return out;
+    case DomainKind::kRelay:
+      out.kind = hides_route(address.local()) ? RecipientClass::kRelayRouted : RecipientClass::kRelayDomain;
+      co_return out;
+    case DomainKind::kLocal: break;
+  }
+  co_return co_await classify_local(worker, epoch, std::move(address));
+}
+
+Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch, Address address) {
+  Classified out;
+  const bool postmaster = address.is_postmaster();
+  out.lookup = address.domain().empty() ? of_kind(AddressLookup::Kind::kNoSuchUser) : co_await worker.directory->find(address);
+  if (out.lookup.kind == AddressLookup::Kind::kNoSuchUser && postmaster && epoch.postmaster && *epoch.postmaster != address) {
+    out.lookup.kind = AddressLookup::Kind::kAlias;  // [pipeline] postmaster
+    out.lookup.targets = {*epoch.postmaster};
+  }
+  switch (out.lookup.kind) {
+    case AddressLookup::Kind::kAccount: out.kind = RecipientClass::kLocalAccount; break;
+    case AddressLookup::Kind::kTemporary: out.kind = RecipientClass::kTemporary; break;
+    case AddressLookup::Kind::kForeign:  // our domain, says domain_kind; the directory itself knows nobody there
+    case AddressLookup::Kind::kNoSuchUser:
+      out.lookup.kind = AddressLookup::Kind::kNoSuchUser;
+      out.kind = hides_route(address.local()) ? RecipientClass::kLocalRouted : RecipientClass::kNoSuchUser;
+      break;
+    case AddressLookup::Kind::kAlias: {
+      auto resolved = co_await resolve_alias(*worker.directory, address, out.lookup);
+      if (!resolved) {
+        out.problem = resolved.error().detail;
+        out.kind = RecipientClass::kTemporary;
+        break;
+      }
+      out.kind = resolved->wild      ? RecipientClass::kAliasWild
+                 : resolved->foreign ? RecipientClass::kAliasForeign
+                                     : RecipientClass::kAliasOurs;
+      break;
+    }
+  }
+  // Postmaster is always heard (RFC 5321 §4.5.1): who has no mailbox for it finds the mail in quarantine. An alias to an
+  // address elsewhere is the administrator's own, and fixed.
+  if (postmaster && out.kind != RecipientClass::kTemporary && out.kind != RecipientClass::kAliasWild)
+    out.kind = RecipientClass::kPostmaster;
+  co_return out;
+}
+
+Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient) {
+  Executor& executor = co_await this_executor();
+  PolicyWorker& worker = here(executor);
+  const auto epoch = worker.epoch;
+  SessionState& session = transaction.session;
+  const std::string asked = recipient.address.to_string();
+  recipient.address = qualified(recipient.address, *worker.directory);
+  const ClientFacts client{session.client.ip, session.client.role, session.client.authenticated(), session.proxy};
+  Classified found;
+  // Whether somebody exists here is told to nobody who must log in first.
+  if (!wants_login(client.role) || client.authenticated)
+    found = co_await classify_recipient(worker, *epoch, recipient.address);
+  const GateDecision gate = decide(*epoch->gate, client, found.kind);
+  transaction.trail.gate(Stage::kRcpt, asked, gate.cell, to_string(gate.answer));
+  if (!found.problem.empty()) {
+    transaction.trail.error(Stage::kRcpt, "alias", found.problem);
+    worker.log.error("rcpt.alias", {{"session", session.id}, {"rcpt", asked}, {"why", found.problem}});
+  }
+  if (!gate.accepts()) {
+    Verdict verdict = refusal(gate.answer);
+    verdict.rule = "gate";
+    log_refusal(worker, transaction, recipient, verdict, gate.cell);
+    co_return verdict;
+  }
+  Verdict fate;
+  if (epoch->hooked(Stage::kRcpt)) {
+    Verdict verdict = co_await run_hooks(worker, epoch, Stage::kRcpt, session, &transaction, &recipient);
+    if (verdict.refuses()) {
+      log_refusal(worker, transaction, recipient, verdict, gate.cell);
+      co_return verdict;
+    }
+    if (is_fate(verdict)) fate = std::move(verdict);
+  }
+  // One owner of the arrays that stand beside the recipients: they grow here and nowhere else.
+  const bool foreign_alias = found.kind == RecipientClass::kAliasForeign || found.kind == RecipientClass::kAliasWild ||
+                             (found.kind == RecipientClass::kPostmaster && found.lookup.kind == AddressLookup::Kind::kAlias);
+  transaction.envelope.recipients.push_back(std::move(recipient));
+  transaction.lookups.push_back(std::move(found.lookup));
+  transaction.relay.push_back(gate.answer == GateAnswer::kRelay || foreign_alias);
+  if (!transaction.recipient_notes.empty()) transaction.recipient_notes.resize(transaction.envelope.recipients.size());
+  if (fate.decided() || !transaction.fates.empty()) {
+    transaction.fates.resize(transaction.envelope.recipients.size());
+    transaction.fates.back() = std::move(fate);
+  }
+  co_return Verdict{};
+}
+
+void PipelinePolicy::log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient,
+                                 const Verdict& verdict, std::string_view cell) {
+  transaction.trail.reply(Stage::kRcpt, verdict.reply.code, verdict.reply.text);
+  refused_recipients_.add(worker.executor->index());
+  worker.log.info("rcpt.refused", {{"session", transaction.session.id}, {"ip", transaction.session.client.ip.to_string()},
+                                   {"sender", transaction.envelope.sender.path()}, {"rcpt", recipient.address.path()},
+                                   {"rule", verdict.rule}, {"cell", cell}, {"code", verdict.reply.code},
+                                   {"enhanced", verdict.reply.enhanced}});
+}
+
+}  // namespace postern

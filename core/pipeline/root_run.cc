@@ -1,0 +1,234 @@
+#include "core/pipeline/root_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace postern {
+
+std::string trail_text(const Verdict& verdict) {
+  const Reply& reply = verdict.reply;
+  switch (verdict.kind) {
+    case Verdict::Kind::kContinue: return "continue";
+    case Verdict::Kind::kAccept: return "accept";
+    case Verdict::Kind::kReject: return fmt::format("reject {} {} {}", reply.code, reply.enhanced, reply.text);
+    case Verdict::Kind::kDefer: return fmt::format("defer {} {} {}", reply.code, reply.enhanced, reply.text);
+    case Verdict::Kind::kDisconnect: return fmt::format("disconnect {} {} {}", reply.code, reply.enhanced, reply.text);
+    case Verdict::Kind::kDiscard: return "discard: " + verdict.reason;
+    case Verdict::Kind::kQuarantine: return "quarantine: " + verdict.reason;
+    case Verdict::Kind::kHold:
+      return fmt::format("hold {} s", std::chrono::duration_cast<std::chrono::seconds>(verdict.hold).count());
+  }
+  return "unknown";
+}
+
+Verdict failure_verdict(OnError on_error, std::string_view rule, Stage stage) {
+  Verdict out;
+  switch (on_error) {
+    case OnError::kSkip: break;
+    case OnError::kQuarantine:
+      out.kind = Verdict::Kind::kQuarantine;
+      out.reason = fmt::format("rule {} failed", rule);
+      break;
+    case OnError::kReject: out = Verdict::reject(554, "5.3.0", "the mail could not be processed"); break;
+    case OnError::kDefer:
+      // A greeting cannot be 451 (RFC 5321 §4.3.2).
+      out = Verdict::defer(stage == Stage::kConnect ? 421 : 451, "4.3.0", "temporary local problem, try again later");
+      break;
+  }
+  out.rule = rule;
+  return out;
+}
+
+RootRun::RootRun(const RuleEpoch& epoch, PolicyWorker& worker, Transaction& transaction, Effects& effects)
+    : epoch_(epoch),
+      worker_(worker),
+      mail_(transaction),
+      effects_(effects),
+      count_(transaction.envelope.recipients.size()),
+      unsettled_(RecipientSet::all(count_)),
+      outcomes_(count_) {}
+
+Task<void> RootRun::run() {
+  const auto root = epoch_.pipelines.find("root");
+  if (root != epoch_.pipelines.end()) levels_.push_back({&root->second, 0, unsettled_});
+  std::size_t rules_run = 0;
+  while (!levels_.empty()) {
+    if (levels_.back().set.empty()) {
+      levels_.pop_back();
+      continue;
+    }
+    if (off_the_end()) continue;
+    Level& level = levels_.back();
+    const CompiledRule& rule = level.pipeline->rules[level.next++];
+    if (++rules_run > kMaxRulesRun) {
+      fail(*rule.rule, rule.place, unsettled_, {"pipeline.limit", "too many rules for one mail"});
+      break;
+    }
+    const Instant before = worker_.tick();
+    RecipientSet selected = level.set;
+    if (rule.rule->when) {
+      Result<RecipientSet> matched(std::unexpect);
+      try {
+        matched = co_await rule.rule->when->match({mail_, level.set, effects_, Stage::kMessage});
+      } catch (const Cancelled&) {
+        throw;
+      } catch (const std::exception& error) {
+        matched = fault("rule.threw", error.what());
+      }
+      if (!matched) {
+        fail(*rule.rule, rule.place, level.set, matched.error());
+        continue;
+      }
+      selected = *matched & level.set;
+    }
+    const std::string out = selected.to_string();
+    mail_.trail.rule(Stage::kMessage, rule.rule->name, rule.place, level.set.to_string(), out,
+                     trail_micros(worker_.tick() - before));
+    if (selected.empty()) continue;
+    rule.hits->add(worker_.executor->index(), selected.count());
+    for (const auto& action : rule.rule->actions) {
+      // Edits for some recipients only are caught apart: they belong to their steps, not to the message.
+      const bool split = !selected.full();
+      HeaderEdits whole;
+      if (split) std::swap(whole, mail_.edits);
+      Result<ActionResult> result(std::unexpect);
+      try {
+        result = co_await action->run({mail_, selected, effects_, Stage::kMessage});
+      } catch (const Cancelled&) {
+        throw;
+      } catch (const std::exception& error) {
+        result = fault("rule.threw", error.what());
+      }
+      if (split) {
+        std::swap(whole, mail_.edits);
+        keep_edits(selected, std::move(whole));
+      }
+      if (!result) {
+        fail(*rule.rule, rule.place, selected, result.error());
+        break;
+      }
+      if (apply(rule, selected, std::move(*result)) == After::kRuleDone) break;
+    }
+  }
+  if (!unsettled_.empty()) settle_with(unsettled_, failure_verdict(OnError::kDefer, "root", Stage::kMessage), "root");
+}
+
+bool RootRun::off_the_end() {
+  Level& level = levels_.back();
+  if (level.next < level.pipeline->rules.size()) return false;
+  Rule end;
+  end.name = level.pipeline->name + "#end";
+  const RecipientSet lost = level.set;
+  fail(end, {}, lost, {"pipeline.end", fmt::format("recipients ran off the end of pipeline \"{}\"", level.pipeline->name)});
+  return true;
+}
+
+void RootRun::keep_edits(const RecipientSet& selected, HeaderEdits delta) {
+  if (delta.empty()) return;
+  if (edits_of_.empty()) {
+    edits_of_.assign(count_, 0);
+    edit_lists_.resize(1);
+  }
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> moved;  // old list, new list
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (!selected.contains(i)) continue;
+    auto known = std::ranges::find(moved, edits_of_[i], &std::pair<std::uint32_t, std::uint32_t>::first);
+    if (known == moved.end()) {
+      HeaderEdits merged = edit_lists_[edits_of_[i]];
+      merged.merge(delta);
+      edit_lists_.push_back(std::move(merged));
+      moved.emplace_back(edits_of_[i], static_cast<std::uint32_t>(edit_lists_.size() - 1));
+      known = moved.end() - 1;
+    }
+    edits_of_[i] = known->second;
+  }
+}
+
+RootRun::After RootRun::apply(const CompiledRule& rule, RecipientSet& selected, ActionResult result) {
+  switch (result.kind) {
+    case ActionResult::Kind::kNext: return After::kNextAction;
+    case ActionResult::Kind::kGo: return go(rule, selected, result.pipeline);
+    case ActionResult::Kind::kFinal: return finish(rule, selected, result);
+  }
+  return After::kRuleDone;
+}
+
+RootRun::After RootRun::go(const CompiledRule& rule, const RecipientSet& selected, const std::string& pipeline) {
+  const auto target = epoch_.pipelines.find(pipeline);
+  if (target == epoch_.pipelines.end())
+    fail(*rule.rule, rule.place, selected, {"pipeline.unknown", fmt::format("there is no pipeline \"{}\"", pipeline)});
+  else if (levels_.size() >= kMaxGoDepth)
+    fail(*rule.rule, rule.place, selected, {"pipeline.depth", "pipelines lead through too many others"});
+  else {
+    levels_.back().set = levels_.back().set - selected;
+    levels_.push_back({&target->second, 0, selected});
+  }
+  return After::kRuleDone;
+}
+
+RootRun::After RootRun::finish(const CompiledRule& rule, const RecipientSet& selected, ActionResult& result) {
+  if (result.verdict.kind == Verdict::Kind::kHold) {
+    hold(selected, result.verdict.hold);
+    mail_.trail.verdict(Stage::kMessage, rule.rule->name, trail_text(result.verdict));
+    return After::kNextAction;
+  }
+  if (result.verdict.kind == Verdict::Kind::kAccept) {
+    fail(*rule.rule, rule.place, selected, {"rule.result", "`accept` settles a hook, not a mail: deliver it, relay it, or go on"});
+  } else if (result.verdict.decided()) {
+    settle_with(selected, result.verdict, rule.rule->name);
+  } else if (auto added = add_steps(result.step, selected); !added) {
+    fail(*rule.rule, rule.place, selected, added.error());
+  } else {
+    reply_to(selected, Reply{250, "2.0.0", "accepted"}, rule.rule->name);
+    take(selected);
+  }
+  return After::kRuleDone;
+}
+
+void RootRun::take(const RecipientSet& recipients) {
+  unsettled_ = unsettled_ - recipients;
+  for (Level& level : levels_) level.set = level.set - recipients;
+}
+
+void RootRun::reply_to(const RecipientSet& recipients, const Reply& reply, std::string_view rule) {
+  for (std::size_t i = 0; i < count_; ++i)
+    if (recipients.contains(i)) outcomes_[i] = {reply, std::string(rule)};
+}
+
+void RootRun::hold(const RecipientSet& recipients, Duration duration) {
+  if (not_before_.empty()) not_before_.assign(count_, WallTime{});
+  const WallTime until = worker_.executor->wall() + std::chrono::duration_cast<WallTime::duration>(duration);
+  for (std::size_t i = 0; i < count_; ++i)
+    if (recipients.contains(i)) not_before_[i] = std::max(not_before_[i], until);
+}
+
+void RootRun::settle_with(const RecipientSet& recipients, const Verdict& verdict, std::string_view rule) {
+  mail_.trail.verdict(Stage::kMessage, rule, fmt::format("{} [{}]", trail_text(verdict), recipients.to_string()));
+  if (verdict.refuses()) {
+    reply_to(recipients, verdict.reply, rule);
+  } else {
+    PlanStep step;
+    step.kind = verdict.kind == Verdict::Kind::kDiscard ? PlanStep::Kind::kDiscard : PlanStep::Kind::kQuarantine;
+    step.reason = verdict.reason;
+    for (std::size_t i = 0; i < count_; ++i)
+      if (recipients.contains(i)) step.recipients.push_back(static_cast<std::uint32_t>(i));
+    steps_.push_back(std::move(step));
+    reply_to(recipients, Reply{250, "2.0.0", "accepted"}, rule);
+  }
+  take(recipients);
+}
+
+void RootRun::fail(const Rule& rule, std::string_view place, const RecipientSet& recipients, const Fault& fault) {
+  const RecipientSet failed = recipients;  // may be a level's own set, which take() changes
+  mail_.trail.error(Stage::kMessage, rule.name, fmt::format("{} at {}: {}", fault.code, place, fault.detail));
+  worker_.log.error("rule.failed", {{"session", mail_.session.id}, {"rule", rule.name}, {"place", place},
+                                    {"code", fault.code}, {"why", fault.detail}, {"recipients", failed.to_string()}});
+  worker_.metrics->counter("postern_pipeline_rule_failures_total", "Rules and hooks that failed.", {{"rule", rule.name}})
+      .add(worker_.executor->index());
+  const Verdict verdict = failure_verdict(rule.on_error, rule.name, Stage::kMessage);
+  if (verdict.decided()) settle_with(failed, verdict, rule.name);
+}
+
+}  // namespace postern

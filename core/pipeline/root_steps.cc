@@ -1,0 +1,67 @@
+// From what an action said to the steps of a plan: one per account, per set of header edits and per hold.
+#include <fmt/format.h>
+
+#include "core/pipeline/root_run.h"
+
+namespace postern {
+
+Result<void> RootRun::check_step(const PlanStep& step, std::size_t recipient) const {
+  const Address& address = mail_.envelope.recipients[recipient].address;
+  const AddressLookup& lookup = mail_.lookups[recipient];
+  if (step.kind == PlanStep::Kind::kDeliver && step.account.empty() && lookup.kind != AddressLookup::Kind::kAccount &&
+      !address.is_postmaster())
+    return fault("deliver.nobody", fmt::format("{} has no mailbox here", address.to_string()));
+  // What the gate did not let out stays in, whatever a script says (architecture.md decision 7).
+  if (step.kind == PlanStep::Kind::kRelay && !mail_.relay[recipient] &&
+      worker_.directory->domain_kind(address.domain().ascii()) == DomainKind::kForeign)
+    return fault("relay.denied", fmt::format("the gate does not let this client relay to {}", address.to_string()));
+  return {};
+}
+
+Result<void> RootRun::add_steps(const PlanStep& step, const RecipientSet& recipients) {
+  for (std::size_t i = 0; i < count_; ++i)
+    if (recipients.contains(i))
+      if (auto checked = check_step(step, i); !checked) return checked;
+  const std::size_t first_new = steps_.size();
+  for (std::size_t i = 0; i < count_; ++i)
+    if (recipients.contains(i)) add_to_step(step, i, first_new);
+  for (std::size_t at = first_new; at < steps_.size(); ++at) {
+    const PlanStep& made = steps_[at];
+    RecipientSet who = RecipientSet::none(count_);
+    for (const std::uint32_t number : made.recipients) who.insert(number);
+    static constexpr std::string_view kWords[] = {"", "deliver", "relay", "discard", "quarantine", "bounce"};
+    const std::string_view word = kWords[static_cast<std::size_t>(made.kind)];
+    mail_.trail.fact(Stage::kMessage, "plan",
+                     made.kind == PlanStep::Kind::kDeliver
+                         ? fmt::format("deliver to {} folder {} [{}]", made.account, made.folder, who.to_string())
+                         : fmt::format("{} [{}]", word, who.to_string()));
+  }
+  return {};
+}
+
+void RootRun::add_to_step(const PlanStep& step, std::size_t recipient, std::size_t first_new) {
+  PlanStep wanted;
+  wanted.kind = step.kind;
+  if (step.kind == PlanStep::Kind::kDeliver) wanted.account = step.account.empty() ? mail_.lookups[recipient].account : step.account;
+  if (step.kind == PlanStep::Kind::kDeliver && wanted.account.empty()) wanted.kind = PlanStep::Kind::kQuarantine;  // postmaster
+  const std::uint32_t edits = edits_of_.empty() ? 0 : edits_of_[recipient];
+  if (edits) edit_lists_[edits].encode(wanted.header_edits);
+  wanted.not_before = step.not_before;
+  if (!not_before_.empty()) wanted.not_before = std::max(wanted.not_before, not_before_[recipient]);
+  for (std::size_t at = first_new; at < steps_.size(); ++at) {
+    PlanStep& known = steps_[at];
+    if (known.kind != wanted.kind || known.account != wanted.account || known.not_before != wanted.not_before ||
+        known.header_edits != wanted.header_edits)
+      continue;
+    known.recipients.push_back(static_cast<std::uint32_t>(recipient));
+    return;
+  }
+  wanted.folder = step.folder;
+  wanted.flags = step.flags;
+  wanted.options = step.options;
+  wanted.reason = wanted.kind == step.kind ? step.reason : "postmaster has no mailbox here";
+  wanted.recipients.push_back(static_cast<std::uint32_t>(recipient));
+  steps_.push_back(std::move(wanted));
+}
+
+}  // namespace postern

@@ -1,0 +1,82 @@
+#include "core/pipeline/settings.h"
+
+#include "postern/address.h"
+
+namespace postern {
+
+void describe(Schema<PipelineSettings>& s) {
+  s.table("pipeline", "What happens to mail: scripts with hooks and pipelines.");
+  s.applies(Apply::kLive);
+  s.field("scripts", &PipelineSettings::scripts,
+          "Lua files, run in this order. None: mail for local accounts goes to INBOX, mail that the gate lets out is relayed.")
+      .items(0, 64)
+      .example("scripts/default.lua");
+  s.field("time_limit", &PipelineSettings::time_limit,
+          "How long all rules and hooks of one stage may take together, with their waits for DNS and the like.")
+      .range(1s, 10min)
+      .example("30s");
+  s.field("postmaster", &PipelineSettings::postmaster,
+          "Address that gets the mail for postmaster when no account or alias has that name (RFC 5321 section 4.5.1). "
+          "Empty: it is kept in quarantine.")
+      .length(0, kMaxPath)
+      .check([](const std::string& text) -> std::optional<std::string> {
+        if (text.empty() || Address::parse(text)) return std::nullopt;
+        return "is not a mail address";
+      })
+      .example("admin@example.org");
+}
+
+void describe(Schema<NamedNetworkSettings>& s) {
+  s.table("network", "A network that is more than the rest of the world.");
+  s.field("network", &NamedNetworkSettings::network, "Address or network.").required().example("192.0.2.0/24");
+  s.field("reason", &NamedNetworkSettings::reason, "Why it is listed; shown by postern check and postern relaycheck.")
+      .required()
+      .length(1, 200)
+      .example("the office");
+}
+
+void describe(Schema<RelaySettings>& s) {
+  s.table("relay", "The relay gate: who may send mail to domains that are not ours. Nobody may by default but "
+                   "those who have logged in; private networks are no exception.");
+  s.applies(Apply::kLive);
+  s.field("authenticated", &RelaySettings::authenticated, "Clients that have logged in may relay.");
+  s.field("forward_aliases", &RelaySettings::forward_aliases,
+          "Aliases of ours may lead to addresses elsewhere, whoever sends to them. Only targets that the directory fixes: "
+          "where the sender chooses the name at the other domain, relaying must be allowed to the sender.");
+  s.table_field("network", &RelaySettings::networks, "Networks whose clients may relay without logging in.", 0, 1000);
+  s.table_field("proxy", &RelaySettings::proxies,
+                "Hosts whose PROXY and XCLIENT words about a client are believed. A client behind them has its own address; "
+                "what they send without such words counts as a stranger's.",
+                0, 100);
+}
+
+void describe(Schema<TrailSettings>& s) {
+  s.table("trail", "Trails: what every rule said about every mail, for postern why. Those of accepted mail are also kept "
+                   "with the mail itself.");
+  s.field("accepted", &TrailSettings::accepted, "Keep the trails of accepted mail here, too, after it has left the spool.");
+  s.field("keep_bytes", &TrailSettings::keep_bytes, "The oldest trails go when all take more room than this.")
+      .range(1_MiB, Size{1ULL << 40});
+  s.field("keep_for", &TrailSettings::keep_for, "Trails older than this go.").range(1h, 24h * 3650);
+  s.field("segment", &TrailSettings::segment, "Size at which a new file is begun.").range(64_KiB, 1_GiB);
+  s.field("rate", &TrailSettings::rate, "Octets of trails written in a second, over all workers; what is more is counted, not kept.")
+      .range(4_KiB, 1_GiB);
+}
+
+void describe_pipeline(ConfigSchemas& schemas) {
+  schemas.add<PipelineSettings>();
+  schemas.add<RelaySettings>();
+  schemas.add<TrailSettings>();
+}
+
+GateConfig make_gate(const RelaySettings& settings) {
+  GateConfig gate;
+  gate.authenticated = settings.authenticated;
+  gate.forward_aliases = settings.forward_aliases;
+  for (const NamedNetworkSettings& one : settings.networks)
+    gate.networks.push_back({one.network, one.reason, one.origin("network")});
+  for (const NamedNetworkSettings& one : settings.proxies)
+    gate.proxies.push_back({one.network, one.reason, one.origin("network")});
+  return gate;
+}
+
+}  // namespace postern
