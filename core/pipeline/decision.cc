@@ -67,5 +67,8 @@ HookHandler::~HookHandler() = default;
 ScriptEngine::~ScriptEngine() = default;
 Effects::~Effects() = default;
 Queue::~Queue() = default;
+Directory::~Directory() = default;
+SaslExchange::~SaslExchange() = default;
+Authenticator::~Authenticator() = default;
 
 }  // namespace postern
