@@ -74,7 +74,7 @@ class SimConnecting final : public Connecting {
 class SimPeer final : public SimClient, private SocketEvents {
  public:
   SimPeer(SimWorld& world, Endpoint local) : world_(world), local_(std::move(local)) {}
-  ~SimPeer() override { close(); }
+  ~SimPeer() override { *wanted_ = false; }
 
   void connect(const Endpoint& to) {
     world_.begin_connect(to, local_, [this, wanted = wanted_](std::shared_ptr<SimEnd> end, int error) {
@@ -102,13 +102,16 @@ class SimPeer final : public SimClient, private SocketEvents {
     finishing_ = true;
     write_on();
   }
+  /// As on a real system, what was sent before still goes out.
   void close() override {
-    *wanted_ = false;
-    socket_.reset();
+    closing_ = true;
+    if (socket_ == nullptr) *wanted_ = to_send_.empty() ? false : *wanted_;
+    write_on();
   }
   void reset() override {
+    *wanted_ = false;
     if (socket_) socket_->reset();
-    close();
+    socket_.reset();
   }
   void pause_reading(bool paused) override {
     paused_ = paused;
@@ -127,6 +130,8 @@ class SimPeer final : public SimClient, private SocketEvents {
     if (!to_send_.empty()) {
       writing_ = true;
       socket_->write(std::exchange(to_send_, {}));
+    } else if (closing_) {
+      socket_.reset();
     } else if (finishing_) {
       socket_->shutdown();
     }
@@ -141,7 +146,7 @@ class SimPeer final : public SimClient, private SocketEvents {
     writing_ = false;
     if (error != 0) {
       error_ = error;
-      return;
+      to_send_.clear();
     }
     write_on();
   }
@@ -157,6 +162,7 @@ class SimPeer final : public SimClient, private SocketEvents {
   bool connected_ = false;
   bool writing_ = false;
   bool finishing_ = false;
+  bool closing_ = false;
   bool paused_ = false;
   bool ended_ = false;
 };

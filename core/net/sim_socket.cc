@@ -42,7 +42,9 @@ void SimEnd::read_on() {
       reading_ = false;
       return;
     }
-    const std::size_t size = std::min(into.size(), arrived_.size());
+    std::size_t size = std::min(into.size(), arrived_.size());
+    // What waited together need not be read together.
+    if (world_.random().chance(world_.options.split_chance / 2)) size = 1 + world_.random().below(size);
     std::memcpy(into.data(), arrived_.data(), size);
     arrived_.erase(0, size);
     if (const auto other = other_.lock()) {

@@ -50,7 +50,7 @@ class SimClient {
   virtual ~SimClient();                            ///< closes
   virtual void send(std::string_view octets) = 0;  ///< may be called before the connection stands
   virtual void finish() = 0;                       ///< ends our side after what was sent
-  virtual void close() = 0;
+  virtual void close() = 0;                        ///< after what was sent has gone out
   virtual void reset() = 0;
   virtual void pause_reading(bool paused) = 0;  ///< a peer that does not read
   virtual bool connected() const = 0;
