@@ -1,0 +1,67 @@
+# Postern as a contestant of the shared benchmark (its README says how): as shipped, with pipeline, trail and logging on.
+#   CONTESTANTS=/abs/path/to/tests/bench PEERS="postfix postern" ./run-smtp.sh
+# POSTERN_BUILD names the build folder (default: build/release of this checkout).
+PEER_MODES="discard maildir lmtp idle-smtp"
+PEER_SMTP_PORT=2521
+PEER_LMTP_PORT=2522
+POSTERN_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+POSTERN_BUILD=${POSTERN_BUILD:-$POSTERN_TOP/build/release}
+peer_available() { [ -x "$POSTERN_BUILD/bin/postern" ]; }
+peer_start() {
+  local script=mailbox
+  printf 'user@bench.test:%s\n' '!' >"$PDIR/users"
+  case $1 in discard | idle-smtp) script=discard ;; esac
+  cat >"$PDIR/discard.lua" <<'E'
+local postern = require "postern"
+local match, act = postern.match, postern.act
+postern.pipeline "root" {
+  { when = match.relay_limit(100), act.bounce("5.4.6", "mail loop") },
+  { act.discard("the benchmark's pit") },
+}
+E
+  cat >"$PDIR/mailbox.lua" <<'E'
+local postern = require "postern"
+local match, act = postern.match, postern.act
+postern.pipeline "root" {
+  { when = match.relay_limit(100), act.bounce("5.4.6", "mail loop") },
+  { when = match.recipient_is_local, act.deliver { folder = "INBOX" } },
+  { act.bounce("5.7.1", "relaying denied") },
+}
+E
+  cat >"$PDIR/postern.toml" <<E
+[server]
+hostname = "postern.bench.test"
+state = "$PDIR/state"
+[log]
+file = "$PDIR/log"
+[auth]
+users_file = "$PDIR/users"
+[[domain]]
+name = "bench.test"
+[pipeline]
+scripts = ["$PDIR/$script.lua"]
+[smtp]
+max_connections_per_ip = 5000
+max_messages = 10000000
+max_commands = 40000000
+max_session_bytes = "4096 GiB"
+command_timeout = "20m"
+[[smtp.listener]]
+name = "mx"
+role = "mx"
+address = "127.0.0.1:$PEER_SMTP_PORT"
+tls = "none"
+[[smtp.listener]]
+name = "lmtp"
+role = "lmtp"
+address = "127.0.0.1:$PEER_LMTP_PORT"
+tls = "none"
+E
+  cg_bg "$POSTERN_BUILD/bin/postern" run --config "$PDIR/postern.toml" >"$PDIR/start.log" 2>&1
+  POSTERN_PID=$CG_LAST
+}
+peer_stop() { kill "$POSTERN_PID" 2>/dev/null; wait "$POSTERN_PID" 2>/dev/null; }
+peer_queued() {
+  "$POSTERN_BUILD/bin/postern" --socket "$PDIR/state/control.sock" --json spool stats 2>/dev/null |
+    python3 -c 'import json,sys; print(json.load(sys.stdin)["messages"])' 2>/dev/null || echo 0
+}
