@@ -1,0 +1,67 @@
+#include "header_check.h"
+
+#include "postern/mail_date.h"
+#include "postern/message.h"
+
+namespace postern::smtp {
+
+HeaderFacts read_header(std::string_view header) {
+  HeaderFacts facts;
+  for (const HeaderField& field : HeaderBlock(header)) {
+    if (facts.fields++ == 0 && !field.well_formed()) {
+      facts.no_header = true;
+      return facts;
+    }
+    switch (field.name.size()) {  // most fields are told apart by length alone
+      case 3: facts.bcc += field.is("Bcc"); break;
+      case 4:
+        facts.date += field.is("Date");
+        if (field.is("From")) {
+          ++facts.from;
+          facts.many_authors |= field.raw_value.find(',') != std::string_view::npos &&
+                                parse_address_list(field.value()).mailboxes() > 1;
+        }
+        break;
+      case 6: facts.sender += field.is("Sender"); break;
+      case 8: facts.received += field.is("Received"); break;
+      case 10: facts.message_id += field.is("Message-ID"); break;
+      case 11: facts.return_path += field.is("Return-Path"); break;
+      default: break;
+    }
+  }
+  return facts;
+}
+
+namespace {
+
+std::string missing_fields(const HeaderFacts& facts, const MendRules& rules) {
+  std::string out;
+  if (facts.date == 0) out += make_field("Date", format_mail_date(rules.now));
+  if (facts.message_id == 0) out += make_field("Message-ID", make_message_id(rules.now, rules.random, rules.hostname));
+  if (facts.from == 0 && !rules.sender.is_null()) out += make_field("From", rules.sender.path());
+  if (facts.many_authors && facts.sender == 0 && !rules.sender.is_null()) out += make_field("Sender", rules.sender.path());
+  return out;
+}
+
+}  // namespace
+
+std::optional<std::string> mend_header(std::string_view header, const HeaderFacts& facts, const MendRules& rules) {
+  std::string added;
+  if (rules.submission) added = missing_fields(facts, rules);
+  if (facts.no_header || facts.fields == 0) {
+    // The empty line makes what came the body, below what is added here and in front.
+    if (!facts.no_header) return added.empty() ? std::nullopt : std::optional(std::move(added));
+    return added + "\r\n" + std::string(header);
+  }
+  const bool drop_bcc = rules.submission && rules.strip_bcc && facts.bcc > 0;
+  if (added.empty() && facts.return_path == 0 && !drop_bcc) return std::nullopt;
+  std::string out;
+  out.reserve(header.size() + added.size());
+  for (const HeaderField& field : HeaderBlock(header)) {
+    if (field.is("Return-Path") || (drop_bcc && field.is("Bcc"))) continue;
+    out += field.raw;
+  }
+  return out + added;
+}
+
+}  // namespace postern::smtp

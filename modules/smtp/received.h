@@ -1,0 +1,27 @@
+// The Received field that this server puts in front of each message (RFC 5321 §4.4): who brought it, how, when.
+//
+// Pure. Texts of the client are written only as far as they are safe inside a header: atoms and comments without octets
+// that would end them. Return-Path is not ours to add: final delivery does.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "postern/envelope.h"
+#include "postern/spool.h"
+#include "postern/time.h"
+
+namespace postern::smtp {
+
+struct ReceivedFacts {
+  const ClientInfo& client;
+  const Envelope& envelope;  ///< the for-clause is written for one recipient only, which then is no secret
+  std::string_view hostname;
+  MessageId id;
+  WallTime when;
+};
+
+/// The whole field with its folds and CRLF.
+std::string make_received(const ReceivedFacts& facts);
+
+}  // namespace postern::smtp

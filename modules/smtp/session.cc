@@ -1,0 +1,234 @@
+#include "session.h"
+
+#include <array>
+#include <cstring>
+
+#include "postern/error.h"
+#include "replies.h"
+
+namespace postern::smtp {
+
+namespace {
+
+constexpr Duration kLingerTime = 2s;          // for a refused client to read why
+constexpr std::size_t kLingerBytes = 1 << 20;  // of what it still sends meanwhile
+
+/// Makes the present coroutine, and all that it awaits, cancellable by the session alone.
+struct Enter {
+  Context& context;
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    handle.promise().context = &context;
+    return false;
+  }
+  void await_resume() const noexcept {}
+};
+
+}  // namespace
+
+Session::Session(Server& server, std::shared_ptr<const Listening> on, std::unique_ptr<Socket> socket, CancelToken parent)
+    : server_(server),
+      on_(std::move(on)),
+      cancel_(parent.state()),
+      context_{&server.executor(), &cancel_},
+      stream_(server.executor(), std::move(socket)),
+      state_(server.next_session_id()) {
+  state_.executor = &server.executor();
+  server_.joined(*this);
+}
+
+Session::~Session() {
+  if (is_counted_) server_.parts.limiter.leave(server_.executor(), counted_);
+  server_.left(*this);
+}
+
+Task<void> Session::run(std::unique_ptr<Session> self) {
+  Session& session = *self;
+  co_await Enter{session.context_};
+  End end = End::kInternal;
+  std::string why;
+  try {
+    co_await session.serve();
+    end = session.quit_ ? End::kQuit : End::kRefused;
+  } catch (const Closed& lost) {
+    end = End::kLost, why = lost.what();
+  } catch (const TimedOut&) {
+    end = End::kTimedOut;
+  } catch (const Cancelled&) {
+    end = End::kCancelled;
+  } catch (const ProtocolError& broken) {
+    end = End::kProtocol, why = broken.what();
+  } catch (const Overloaded& busy) {
+    end = End::kOverloaded, why = busy.what();
+  } catch (const std::exception& bug) {
+    end = End::kInternal, why = bug.what();
+  }
+  session.end_with(end, why);
+  // A client that is refused while it sends would lose the answer to a reset: let it finish its packet.
+  if (end == End::kRefused) co_await session.linger();
+}
+
+Task<void> Session::serve() {
+  if (!co_await open()) co_return;
+  while (true) {
+    if (!line_waits()) {
+      if (stream_.unflushed() != 0) co_await flush();
+      if (server_.draining() && !mail_) break;
+    }
+    Stream::Line line;
+    bool too_long = false;
+    waiting_ = true;
+    try {
+      line = co_await stream_.read_line(kLongestLine, Deadline::after(settings().command_timeout));
+    } catch (const LineTooLong&) {
+      too_long = true;
+    }
+    waiting_ = false;
+    answer_now_ = too_long;
+    if (too_long)
+      say(replies::kLineTooLong);
+    else
+      co_await dispatch(line);
+    if (errors_ > settings().max_errors && !closing_) say_last(replies::kTooManyErrors);
+    if (commands_ > settings().max_commands && !closing_) say_last(replies::kTooManyCommands);
+    if (closing_) co_return co_await flush();
+    if (answer_now_ && stream_.unflushed() != 0) co_await flush();
+  }
+  say_last(replies::kDraining);
+  co_await flush();
+}
+
+Task<void> Session::flush() {
+  co_await stream_.flush(Deadline::after(settings().write_timeout));
+}
+
+bool Session::line_waits() const {
+  const std::string_view octets = stream_.buffered();
+  return !octets.empty() && std::memchr(octets.data(), '\n', octets.size()) != nullptr;
+}
+
+Task<void> Session::dispatch(Stream::Line line) {
+  ++commands_;
+  metrics().commands.add(server_.worker());
+  if (line.bare_lf && settings().bare_newline == BareNewline::kRefuse) {
+    say(replies::kBareLf);
+    return Task<void>::ready();
+  }
+  if (has_control(line.text)) {
+    say(replies::kBadOctets);
+    return Task<void>::ready();
+  }
+  const Command command = parse_command(line.text);
+  answer_now_ = (command.info->rules & kAnswersNow) != 0;
+  std::string_view wrong;
+  if (line.text.size() + 2 > command.info->max_line)
+    wrong = command.info->verb == Verb::kAuth ? replies::kAuthLineTooLong : replies::kLineTooLong;
+  else
+    wrong = out_of_order(*command.info);
+  if (wrong.empty() && (command.info->rules & kNoArgument) && !command.argument.empty()) wrong = replies::kNoArgument;
+  if (!wrong.empty()) {
+    say(wrong);
+    return Task<void>::ready();
+  }
+  return (this->*handler(command.info->verb))(command);
+}
+
+std::string_view Session::out_of_order(const CommandInfo& command) const {
+  if ((command.rules & kAfterHello) && !hello_) return listener().is_lmtp() ? replies::kAfterLhlo : replies::kAfterHello;
+  if ((command.rules & kNeedsTls) && needs_tls()) return replies::kNeedTls;
+  if ((command.rules & kNotWithinChunks) && mail_ && mail_->within_chunks()) return replies::kWithinChunks;
+  if ((command.rules & kOutsideMail) && mail_) return replies::kOutsideMail;
+  if ((command.rules & kInsideMail) && !mail_) return replies::kInsideMail;
+  return {};
+}
+
+Session::Handler Session::handler(Verb verb) {
+  static constexpr std::array<Handler, kVerbs> kHandlers = {
+      &Session::on_unknown,  &Session::on_ehlo, &Session::on_helo, &Session::on_lhlo, &Session::on_mail,
+      &Session::on_rcpt,     &Session::on_data, &Session::on_bdat, &Session::on_rset, &Session::on_noop,
+      &Session::on_quit,     &Session::on_vrfy, &Session::on_vrfy, &Session::on_help, &Session::on_starttls,
+      &Session::on_auth,     &Session::on_xclient, &Session::on_obsolete, &Session::on_foreign,
+  };
+  return kHandlers[static_cast<std::size_t>(verb)];
+}
+
+bool Session::offers_tls() const {
+  const TlsMode mode = listener().tls_mode();
+  return (mode == TlsMode::kStartTls || mode == TlsMode::kRequired) && on_->tls && !stream_.secure();
+}
+
+bool Session::needs_tls() const { return listener().tls_mode() == TlsMode::kRequired && !stream_.secure(); }
+
+void Session::say(std::string_view wire) {
+  const unsigned digit = static_cast<unsigned>(wire.front() - '0');
+  if (digit >= 2 && digit <= 5) metrics().replies[digit]->add(server_.worker());
+  if (digit == 5) ++errors_;
+  stream_.put(wire);
+}
+
+void Session::say_last(std::string_view wire) {
+  say(wire);
+  closing_ = true;
+}
+
+void Session::refuse(const Verdict& verdict, std::string_view stage, std::string_view recipient) {
+  say(verdict.reply);
+  if (verdict.kind == Verdict::Kind::kDisconnect || verdict.reply.code == 421) closing_ = true;
+  server_.log().info("smtp.refused", {{"session", state_.id},
+                                      {"ip", state_.client.ip.to_string()},
+                                      {"stage", stage},
+                                      {"rcpt", recipient},
+                                      {"code", verdict.reply.code},
+                                      {"enhanced", verdict.reply.enhanced},
+                                      {"text", verdict.reply.text},
+                                      {"rule", verdict.rule}});
+}
+
+/// The last words, as far as the client can still hear them, and the record of the session.
+void Session::end_with(End end, std::string_view why) {
+  end_transaction(why.empty() ? "session ended" : why);
+  const bool tls_half_open = end == End::kProtocol;
+  if (end == End::kTimedOut) say(replies::kTimeout);
+  if (end == End::kCancelled) say(replies::kDraining);
+  if (end == End::kOverloaded) say(replies::kServerBusy);
+  if (end == End::kInternal) say(replies::kInternal);
+  if (tls_half_open || end == End::kLost)
+    stream_.abort();
+  else
+    stream_.close();
+  if (greeted_) policy().disconnect(state_);
+  log_end(end, why);
+}
+
+void Session::log_end(End end, std::string_view why) const {
+  static constexpr std::array<std::string_view, 8> kNames = {"quit",      "refused",  "lost",       "timeout",
+                                                             "cancelled", "protocol", "overloaded", "internal"};
+  const LogLevel level = end == End::kInternal ? LogLevel::kError : LogLevel::kDebug;
+  server_.log().at(level, "smtp.ended", {{"session", state_.id},
+                                         {"ip", state_.client.ip.to_string()},
+                                         {"how", kNames[static_cast<std::size_t>(end)]},
+                                         {"why", why},
+                                         {"messages", messages_},
+                                         {"errors", errors_}});
+}
+
+Task<void> Session::linger() {
+  const Deadline until = Deadline::after(kLingerTime).fixed(server_.executor().now());
+  std::size_t seen = 0;
+  waiting_ = true;
+  try {
+    while (seen < kLingerBytes && co_await stream_.readable(until)) {
+      seen += stream_.buffered().size();
+      stream_.consume(stream_.buffered().size());
+    }
+  } catch (const Error&) {
+    // Nothing is left to be said to this client.
+  }
+}
+
+void Session::drain() {
+  if (waiting_ && !mail_) cancel_.cancel();
+}
+
+}  // namespace postern::smtp

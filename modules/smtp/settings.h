@@ -1,0 +1,92 @@
+// Settings of the SMTP server: [smtp] and its [[smtp.listener]] tables.
+//
+// The declarations here are also the manual (settings.cc). Times are those of RFC 5321 §4.5.3.2 or longer; limits are
+// per session unless they say otherwise. Addresses, roles and networks need a restart; the rest applies to new sessions.
+//
+// Owner: Config. Thread: immutable; each worker keeps the Config it was last given.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "postern/config.h"
+#include "postern/envelope.h"
+
+namespace postern::smtp {
+
+enum class TlsMode : std::uint8_t {
+  kNone,
+  kStartTls,  ///< offered
+  kImplicit,  ///< from the first octet (RFC 8314)
+  kRequired,  ///< STARTTLS before anything else
+};
+
+enum class BareNewline : std::uint8_t { kRefuse, kNormalize };
+enum class VrfyAnswer : std::uint8_t { kNoncommittal, kDisabled };
+
+struct ListenerSettings : Located {
+  std::string name;
+  Endpoint address;
+  SessionRole role = SessionRole::kMx;
+  std::optional<TlsMode> tls;
+  std::string certificate;  ///< name in the TLS service; empty: the default
+  std::optional<bool> auth;
+  bool allow_plaintext_auth = false;
+  std::vector<IpNetwork> proxy_protocol;
+  std::vector<IpNetwork> xclient;
+  std::uint32_t unix_mode = 0660;
+  std::optional<Size> max_message_size;
+  std::optional<Duration> greet_pause;
+
+  TlsMode tls_mode() const;
+  bool offers_auth() const;
+  bool is_submission() const { return role == SessionRole::kSubmission || role == SessionRole::kSubmissions; }
+  bool is_lmtp() const { return role == SessionRole::kLmtp; }
+};
+
+struct Settings : Located {
+  std::vector<ListenerSettings> listeners;
+  std::string banner = "ESMTP Postern";
+
+  Size max_message_size = 50_MiB;
+  std::uint32_t max_recipients = 1000;
+  std::uint32_t max_messages = 10'000;
+  std::uint32_t max_commands = 5'000;
+  std::uint32_t max_errors = 20;
+  std::uint32_t max_unknown_commands = 5;
+  std::uint32_t max_auth_failures = 3;
+  Size max_session_bytes = 16_GiB;
+  std::uint32_t max_connections = 20'000;
+  std::uint32_t max_connections_per_ip = 100;
+  std::vector<IpNetwork> connection_limit_exempt;
+  std::uint32_t max_received = 100;
+  Size max_line = 1_MiB;
+
+  Duration command_timeout = 5min;
+  Duration data_timeout = 5min;
+  Duration transfer_timeout = 1h;
+  Duration write_timeout = 5min;
+  Duration tls_timeout = 30s;
+  Duration auth_timeout = 2min;
+  Duration proxy_timeout = 10s;
+  Duration greet_pause = 0s;
+  Duration auth_failure_delay = 1s;
+
+  BareNewline bare_newline = BareNewline::kRefuse;
+  VrfyAnswer vrfy = VrfyAnswer::kNoncommittal;
+  bool strict_helo = true;
+  bool strip_bcc = true;
+  bool smtputf8 = true;
+  bool chunking = true;
+  bool prdr = true;
+  bool dsn = true;
+};
+
+void describe(Schema<ListenerSettings>& s);
+void describe(Schema<Settings>& s);
+
+/// What cannot be said of one field alone: names twice, addresses twice, TLS that the role contradicts.
+void check_settings(const Settings& settings, bool have_auth, bool have_tls, Diagnostics& diagnostics);
+
+}  // namespace postern::smtp
