@@ -92,15 +92,19 @@ Plain at_end_of_file(std::string_view message) {
 }
 
 // The library speaks of its grammar; an administrator wants to know what to change.
-Plain in_plain_words(std::string_view message) {
+Plain in_plain_words(std::string_view message, bool at_line_end) {
   auto has = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
   std::string found = quoted_part(message);
   if (has("end-of-file")) return at_end_of_file(message);
   if (has("cannot redefine")) {
     std::string_view name = found;
+    bool is_table = has("parsing table header");
     return {fmt::format("\"{}\" is defined a second time here", name.substr(0, name.find('\''))),
-            "put its settings together in one place; tables that may be repeated are written [[name]]"};
+            is_table ? "put its settings together in one place; tables that may be repeated are written [[name]]" : ""};
   }
+  if (at_line_end && has("parsing table header")) return {"this table's name has no closing bracket", {}};
+  if (at_line_end && has("parsing string")) return {"this text has no closing quote on its line", {}};
+  if (at_line_end && has("parsing key-value pair") && !has("expected '='")) return {"a value is missing here", {}};
   if (has("expected a comment or whitespace")) return {"something follows the value that does not belong to it", std::string(kQuoteHint)};
   if (has("expected '='")) return {"\"=\" is missing after the key", "settings are written key = value"};
   if (has("parsing boolean")) return {"this is not a value", std::string(kQuoteHint)};
@@ -138,8 +142,10 @@ std::optional<ConfigValue> read_toml(const Source& source, Diagnostics& diagnost
   if (!check_lines(source, diagnostics)) return {};
   toml::parse_result result = toml::parse(std::string_view(source->text()), std::string_view(source->name()));
   if (!result) {
-    Plain plain = in_plain_words(result.error().description());
-    diagnostics.error(origin_of(source, result.error().source().begin), plain.text, plain.hint);
+    Origin origin = origin_of(source, result.error().source().begin);
+    bool at_line_end = origin.column > source->line(origin.line).size();
+    Plain plain = in_plain_words(result.error().description(), at_line_end);
+    diagnostics.error(origin, plain.text, plain.hint);
     return {};
   }
   std::size_t before = diagnostics.errors();
