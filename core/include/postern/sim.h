@@ -47,7 +47,7 @@ class SimWorld;
 /// The test's end of a connection; it has no worker and no coroutines.
 class SimClient {
  public:
-  virtual ~SimClient();                            ///< closes
+  virtual ~SimClient();                            ///< closes at once; what has not gone out yet is lost
   virtual void send(std::string_view octets) = 0;  ///< may be called before the connection stands
   virtual void finish() = 0;                       ///< ends our side after what was sent
   virtual void close() = 0;                        ///< after what was sent has gone out
