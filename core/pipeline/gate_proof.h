@@ -30,17 +30,6 @@ inline constexpr int kWidestV4 = 16;
 inline constexpr int kWidestV6 = 29;
 inline constexpr std::uint64_t kMostV4Addresses = 1ULL << 20;
 
-/// What the proof knows of the directory.
-struct DirectoryFacts {
-  struct Domain {
-    std::string name;
-    DomainKind kind = DomainKind::kLocal;
-  };
-  std::vector<Domain> domains;
-  std::size_t foreign_aliases = 0;  ///< aliases with a target elsewhere
-  std::size_t wild_aliases = 0;     ///< of those: the sender chooses the local part
-};
-
 /// One row of the table: a class of clients in one role, with the answer for each class of recipients.
 struct GateCell {
   std::string client;   ///< "stranger", "relay network 192.0.2.0/24 (office)"
