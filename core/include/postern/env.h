@@ -10,10 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -134,29 +131,8 @@ class FaultEnv final : public Env {
  private:
   friend class FaultFile;
   friend class FaultLock;
-  struct Inode;
-  struct Op;
-  int step();  ///< counts an operation; EIO when the power is off
-  int write(Inode& inode, std::span<const std::string_view> parts, std::uint64_t offset);
-  int sync(Inode& inode);
-  int charge(Inode& inode, std::uint64_t new_size);
-  void forget_open_files();
-
-  mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Inode>> cache_names_;
-  std::map<std::string, std::shared_ptr<Inode>> disk_names_;
-  std::set<std::string> locks_;
-  std::map<std::string, std::shared_ptr<std::vector<std::uint64_t>>> shared_;
-  std::uint64_t epoch_ = 0;  ///< files opened in an earlier one are dead
-  std::uint64_t capacity_;
-  std::uint64_t used_ = 0;
-  std::uint64_t operations_ = 0;
-  std::uint64_t stop_at_ = ~0ULL;
-  std::uint64_t random_state_;
-  std::uint64_t write_fault_at_ = ~0ULL, writes_ = 0;
-  std::uint64_t sync_fault_at_ = ~0ULL, syncs_ = 0;
-  int write_error_ = 0, sync_error_ = 0;
-  bool ignore_sync_ = false;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace postern

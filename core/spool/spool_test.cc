@@ -1,0 +1,489 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "core/spool/testing.h"
+
+using namespace postern;
+using namespace postern::spool;
+
+namespace {
+
+SpoolSettings small() {
+  return {.dir = "/spool",
+          .segment_size = 64 * 1024,
+          .large_body_threshold = 8 * 1024,
+          .max_blank_body_bytes = 256 * 1024,
+          .header_limit = 4096,
+          .min_free = 0};
+}
+
+/// A spool on a disk in memory, which can be closed, cut off and opened again.
+struct Bench {
+  explicit Bench(SpoolSettings the_settings = small()) : settings(std::move(the_settings)) { open(); }
+  void open() {
+    auto opened = open_spool(settings, world.host(env));
+    REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().detail));
+    spool = std::move(opened->spool);
+    reports = std::move(opened->reports);
+  }
+  void restart() {
+    spool.reset();
+    open();
+  }
+  void crash() {
+    env.stop_after(0);
+    world.run_until_idle();
+    spool.reset();
+    env.process_crash();
+  }
+  void power_cut(std::uint64_t seed) {
+    env.stop_after(0);
+    world.run_until_idle();
+    spool.reset();
+    env.power_loss(seed);
+  }
+  std::vector<MessageInfo> list() { return *world.wait(spool->list(world, MessageId(), 10'000)); }
+  SpoolStats stats() { return *world.wait(spool->stats(world)); }
+  Result<void> done(MessageId id, std::uint32_t recipient = 0) { return world.wait(spool->done(world, id, recipient)); }
+
+  SpoolSettings settings;
+  FaultEnv env;
+  ManualWorld world;
+  std::unique_ptr<Spool> spool;
+  std::vector<SpoolReport> reports;
+};
+
+}  // namespace
+
+TEST_CASE("a committed message can be read back, octet by octet") {
+  Bench bench;
+  std::string content = make_message(1, 3000);
+  auto id = put(bench.world, *bench.spool, content, {.envelope = "E", .client = "C", .plan = "P", .trail = "T"});
+  REQUIRE(id);
+  auto reader = bench.world.wait(bench.spool->open(bench.world, *id));
+  REQUIRE(reader);
+  CHECK(reader->envelope() == "E");
+  CHECK(reader->client() == "C");
+  CHECK(reader->plan() == "P");
+  CHECK(reader->trail() == "T");
+  CHECK(reader->header() == "Subject: 1\r\nFrom: <a@example.org>\r\n");
+  CHECK(*content_of(bench.world, *reader) == content);
+  reader->rewind();
+  CHECK(*content_of(bench.world, *reader) == content);
+  CHECK(reader->info().size == content.size());
+}
+
+TEST_CASE("what was committed survives a power cut, and a draft that was not does not appear") {
+  Bench bench;
+  std::string content = make_message(2, 5000);
+  auto id = put(bench.world, *bench.spool, content);
+  REQUIRE(id);
+  Draft unfinished = bench.spool->begin(bench.world);
+  REQUIRE(bench.world.append(unfinished, "half a mess"));
+  bench.power_cut(7);
+  bench.open();
+  CHECK(bench.list().size() == 1);
+  CHECK(*get(bench.world, *bench.spool, *id) == content);
+}
+
+TEST_CASE("a large body goes to its own file, in bounded memory, and comes back whole") {
+  Bench bench;
+  std::string content = make_message(3, 1'500'000);
+  auto id = put(bench.world, *bench.spool, content);
+  REQUIRE(id);
+  CHECK(bench.stats().body_files == 1);
+  CHECK(*get(bench.world, *bench.spool, *id) == content);
+  bench.power_cut(1);
+  bench.open();
+  CHECK(bench.reports.empty());
+  CHECK(*get(bench.world, *bench.spool, *id) == content);
+}
+
+TEST_CASE("a body file is used again in place once its message is done") {
+  Bench bench;
+  std::string first = make_message(4, 100'000), second = make_message(5, 90'000);
+  auto one = put(bench.world, *bench.spool, first);
+  REQUIRE(bench.done(*one));
+  CHECK(bench.stats().blank_body_files == 1);
+  auto two = put(bench.world, *bench.spool, second);
+  CHECK(bench.stats().body_files == 1);
+  CHECK(*get(bench.world, *bench.spool, *two) == second);
+  CHECK(get(bench.world, *bench.spool, *one).error().code == "spool.gone");
+}
+
+TEST_CASE("a reader keeps its body from being overwritten after the message is done") {
+  Bench bench;
+  std::string first = make_message(4, 100'000);
+  auto one = put(bench.world, *bench.spool, first);
+  auto reader = bench.world.wait(bench.spool->open(bench.world, *one));
+  REQUIRE(bench.done(*one));
+  REQUIRE(put(bench.world, *bench.spool, make_message(5, 100'000)));
+  CHECK(*content_of(bench.world, *reader) == first);
+}
+
+TEST_CASE("a message is gone when its last recipient is done, also after a power cut") {
+  Bench bench;
+  auto id = put(bench.world, *bench.spool, make_message(6, 100), {.recipients = 2});
+  REQUIRE(bench.done(*id, 0));
+  CHECK(bench.list().at(0).recipients.at(0).state == RecipientState::kDone);
+  CHECK(bench.list().at(0).recipients.at(1).state == RecipientState::kWaiting);
+  REQUIRE(bench.done(*id, 1));
+  CHECK(bench.list().empty());
+  bench.power_cut(3);
+  bench.open();
+  CHECK(bench.list().empty());
+}
+
+TEST_CASE("marks are remembered: attempts, placed tokens, routes, holds") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(7, 100), {.recipients = 3});
+  WallTime next = bench.world.wall() + 1h;
+  REQUIRE(bench.world.wait(bench.spool->change(bench.world, bench.spool->attempted(id, 0, 3, next, "451 later"))));
+  REQUIRE(bench.world.wait(bench.spool->placed(bench.world, id, 1, "tmp/123.host")));
+  REQUIRE(bench.world.wait(bench.spool->route(bench.world, id, 2, "[192.0.2.1]")));
+  REQUIRE(bench.world.wait(bench.spool->hold(bench.world, id, WallTime::max(), "by hand")));
+  bench.power_cut(9);
+  bench.open();
+  MessageInfo info = bench.list().at(0);
+  CHECK(info.recipients[0].attempts == 3);
+  CHECK(info.recipients[0].next_attempt == next);
+  CHECK(info.recipients[0].note == "451 later");
+  CHECK(info.recipients[1].state == RecipientState::kPlaced);
+  CHECK(info.recipients[1].note == "tmp/123.host");
+  CHECK(info.recipients[2].route == "[192.0.2.1]");
+  CHECK(info.held_until == WallTime::max());
+  CHECK(info.hold_reason == "by hand");
+  REQUIRE(bench.world.wait(bench.spool->hold(bench.world, id, WallTime{}, "")));
+  CHECK_FALSE(bench.list().at(0).held_until);
+}
+
+TEST_CASE("a recalled message is gone at once") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(8, 100), {.recipients = 3});
+  REQUIRE(bench.world.wait(bench.spool->recall(bench.world, id)));
+  CHECK(bench.list().empty());
+}
+
+TEST_CASE("lazy marks are synced when their time has come, without a commit") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(9, 100));
+  bench.spool->done_lazily(bench.world, id, 0);
+  bench.world.run_until_idle();
+  CHECK(bench.list().size() == 1);
+  bench.world.advance(60ms);
+  bench.world.run_until_idle();
+  CHECK(bench.list().empty());
+}
+
+TEST_CASE("lazy marks are written when the spool is closed") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(9, 100));
+  bench.spool->done_lazily(bench.world, id, 0);
+  bench.restart();
+  CHECK(bench.list().empty());
+}
+
+TEST_CASE("header edits and trace fields are part of the stored message") {
+  Bench bench;
+  for (std::size_t size : {100UL, 50'000UL}) {
+    std::string message = make_message(10, size);
+    Draft draft = bench.spool->begin(bench.world);
+    for (std::size_t at = 0; at < message.size(); at += 7)
+      REQUIRE(bench.world.append(draft, std::string_view(message).substr(at, 7)));
+    CHECK(draft.header_complete());
+    CHECK(draft.header() == "Subject: 10\r\nFrom: <a@example.org>\r\n");
+    draft.replace_header("Subject: changed\r\n");
+    draft.prepend("Received: b\r\n");
+    draft.prepend("Received: a\r\n");
+    std::string body = message.substr(message.find("\r\n\r\n") + 2);
+    CHECK(draft.size() == std::string("Received: a\r\nReceived: b\r\nSubject: changed\r\n").size() + body.size());
+    auto id = bench.world.wait(draft.commit({}));
+    CHECK(*get(bench.world, *bench.spool, *id) == "Received: a\r\nReceived: b\r\nSubject: changed\r\n" + body);
+  }
+}
+
+TEST_CASE("a header block without end stays within its limit, and nothing of it is lost") {
+  Bench bench;
+  std::string message(20'000, 'x');
+  Draft draft = bench.spool->begin(bench.world);
+  REQUIRE(bench.world.append(draft, message));
+  CHECK(draft.header().size() == 4096);
+  auto id = bench.world.wait(draft.commit({}));
+  CHECK(*get(bench.world, *bench.spool, *id) == message);
+}
+
+TEST_CASE("messages without header, without body, and empty ones are kept as they came") {
+  Bench bench;
+  for (std::string message : {"", "\r\n", "\r\nbody\r\n", "A: b\r\n", "A: b\r\n\r\n", "A: b\r\n\r\n\r\n\r\n"}) {
+    auto id = put(bench.world, *bench.spool, message);
+    REQUIRE(id);
+    CHECK(*get(bench.world, *bench.spool, *id) == message);
+  }
+}
+
+TEST_CASE("a body can be read back before the commit") {
+  Bench bench;
+  for (std::size_t size : {5'000UL, 900'000UL}) {
+    std::string message = make_message(11, size);
+    Draft draft = bench.spool->begin(bench.world);
+    REQUIRE(bench.world.append(draft, message));
+    std::string body;
+    while (true) {
+      auto piece = bench.world.wait(draft.read_body(body.size(), 100'000));
+      REQUIRE(piece);
+      if (piece->empty()) break;
+      body += *piece;
+    }
+    CHECK(body == message.substr(message.find("\r\n\r\n") + 2));
+  }
+}
+
+TEST_CASE("a draft that is dropped gives its body file back, also in the middle of a write") {
+  Bench bench;
+  for (int steps : {0, 1, 5, 1000}) {
+    Draft draft = bench.spool->begin(bench.world);
+    std::optional<Result<void>> answer;
+    std::string octets(300'000, 'x');
+    append_to(draft, octets, answer);
+    for (int i = 0; i < steps; ++i) bench.world.step();
+    CHECK(answer);
+  }
+  bench.world.run_until_idle();
+  REQUIRE(put(bench.world, *bench.spool, "x\r\n"));
+  bench.world.run_until_idle();
+  SpoolStats stats = bench.stats();
+  CHECK(stats.body_files == stats.blank_body_files);
+  CHECK(stats.blank_body_bytes <= bench.settings.max_blank_body_bytes);
+}
+
+TEST_CASE("segments are recycled, so that the disk holds what the messages need and not their history") {
+  Bench bench;
+  for (std::uint64_t i = 0; i < 2000; ++i) {
+    auto id = put(bench.world, *bench.spool, make_message(i, 2000));
+    REQUIRE(id);
+    REQUIRE(bench.done(*id));
+  }
+  bench.world.run_until_idle();
+  SpoolStats stats = bench.stats();
+  CHECK(stats.segments <= 2);
+  CHECK(stats.segments + stats.spare_segments <= 6);
+  CHECK(bench.env.used() < 8 * 64 * 1024 + 2 * 1024 * 1024);
+}
+
+TEST_CASE("old messages are moved out of segments that are mostly dead") {
+  Bench bench;
+  std::vector<std::pair<MessageId, std::string>> kept;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    std::string content = make_message(i, 2000);
+    auto id = *put(bench.world, *bench.spool, content, {.recipients = 2});
+    REQUIRE(bench.done(id, 0));
+    if (i % 50 == 0) {
+      REQUIRE(
+          bench.world.wait(bench.spool->change(bench.world, bench.spool->attempted(id, 1, 2, WallTime(5us), "later"))));
+      kept.emplace_back(id, content);
+    } else {
+      REQUIRE(bench.done(id, 1));
+    }
+  }
+  bench.world.run_until_idle();
+  CHECK(bench.stats().moved > 0);
+  CHECK(bench.stats().segments < 10);
+  for (int round = 0; round < 2; ++round) {
+    CHECK(bench.list().size() == kept.size());
+    for (auto& [id, content] : kept) CHECK(*get(bench.world, *bench.spool, id) == content);
+    for (const MessageInfo& info : bench.list()) {
+      CHECK(info.recipients[0].state == RecipientState::kDone);
+      CHECK(info.recipients[1].attempts == 2);
+      CHECK(info.recipients[1].note == "later");
+    }
+    bench.power_cut(5);
+    bench.open();
+    CHECK(bench.reports.empty());
+  }
+}
+
+TEST_CASE("a second process is told who has the spool") {
+  Bench bench;
+  auto second = open_spool(bench.settings, bench.world.host(bench.env));
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == "spool.locked");
+}
+
+TEST_CASE("a full disk refuses with spool.full, still drains, and recovers") {
+  Bench bench;
+  bench.env.set_capacity(4 * 64 * 1024 + 700'000);
+  std::vector<MessageId> ids;
+  Result<MessageId> last = MessageId();
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    last = put(bench.world, *bench.spool, make_message(i, 4000));
+    if (!last) break;
+    ids.push_back(*last);
+  }
+  REQUIRE_FALSE(last);
+  CHECK(last.error().code == "spool.full");
+  CHECK(ids.size() > 20);
+  bench.restart();
+  CHECK(put(bench.world, *bench.spool, make_message(1, 4000)).error().code == "spool.full");
+  for (MessageId id : ids) REQUIRE(bench.done(id));
+  CHECK(bench.list().empty());
+  bench.world.run_until_idle();
+  CHECK(put(bench.world, *bench.spool, make_message(2, 4000)));
+}
+
+TEST_CASE("a full disk refuses a large body with spool.full, and recovers") {
+  Bench bench;
+  bench.env.set_capacity(bench.env.used() + 50'000);
+  auto refused = put(bench.world, *bench.spool, make_message(1, 2'000'000));
+  CHECK(refused.error().code == "spool.full");
+  bench.env.set_capacity(~0ULL);
+  std::string content = make_message(1, 2'000'000);
+  auto id = put(bench.world, *bench.spool, content);
+  REQUIRE(id);
+  CHECK(*get(bench.world, *bench.spool, *id) == content);
+}
+
+TEST_CASE("a failed sync latches the spool: nothing is accepted until a restart") {
+  Bench bench;
+  auto good = put(bench.world, *bench.spool, make_message(1, 100));
+  bench.env.fail_sync(EIO, 0);
+  CHECK(put(bench.world, *bench.spool, make_message(2, 100)).error().code == "spool.latched");
+  CHECK(put(bench.world, *bench.spool, make_message(3, 100)).error().code == "spool.latched");
+  CHECK(put(bench.world, *bench.spool, make_message(3, 100'000)).error().code == "spool.latched");
+  CHECK(bench.done(*good).error().code == "spool.latched");
+  CHECK_FALSE(bench.stats().latched.empty());
+  bench.power_cut(1);
+  bench.open();
+  CHECK(bench.list().size() == 1);
+  CHECK(put(bench.world, *bench.spool, make_message(4, 100)));
+}
+
+TEST_CASE("a failed write of a body latches the spool") {
+  Bench bench;
+  bench.env.fail_write(EIO, 0);
+  CHECK(put(bench.world, *bench.spool, make_message(1, 1'000'000)).error().code == "spool.latched");
+  CHECK(put(bench.world, *bench.spool, make_message(2, 100)).error().code == "spool.latched");
+}
+
+TEST_CASE("a full disk pool is an answer, not an exception") {
+  Bench bench;
+  bench.world.pool_full = true;
+  CHECK(put(bench.world, *bench.spool, make_message(1, 1'000'000)).error().code == "spool.busy");
+  CHECK(bench.world.wait(bench.spool->stats(bench.world)).error().code == "spool.busy");
+}
+
+TEST_CASE("a message that was being handled in two crashes is held") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(1, 100), {.trail = "the trail"});
+  auto other = *put(bench.world, *bench.spool, make_message(2, 100));
+  for (std::uint32_t crash = 1; crash <= 2; ++crash) {
+    Handling handling = bench.spool->handling(bench.world, id);
+    {
+      Handling over = bench.spool->handling(bench.world, other);
+    }
+    bench.crash();
+    bench.open();
+    CHECK(bench.list().at(0).crashes == crash);
+    CHECK(bench.list().at(0).held_until.has_value() == (crash == 2));
+    CHECK(bench.list().at(1).crashes == 0);
+  }
+  CHECK(bench.list().at(0).hold_reason == "poison");
+  CHECK(std::ranges::any_of(bench.reports, [](auto& report) { return report.kind == SpoolReport::Kind::kPoison; }));
+  auto reader = bench.world.wait(bench.spool->open(bench.world, id));
+  CHECK(reader->trail() == "the trail");
+}
+
+TEST_CASE("damage before a later batch is set aside and reported, and costs only what was damaged") {
+  Bench bench;
+  std::vector<MessageId> ids;
+  for (std::uint64_t i = 0; i < 5; ++i) ids.push_back(*put(bench.world, *bench.spool, make_message(i, 1000)));
+  bench.crash();
+  std::string octets = bench.env.content("/spool/segments/00000001.seg");
+  octets[octets.find("Subject: 2")] ^= 1;
+  bench.env.set_content("/spool/segments/00000001.seg", octets);
+  bench.open();
+  REQUIRE(bench.reports.size() == 1);
+  CHECK(bench.reports[0].kind == SpoolReport::Kind::kDamage);
+  CHECK(bench.list().size() == 4);
+  CHECK(get(bench.world, *bench.spool, ids[2]).error().code == "spool.gone");
+  CHECK(*get(bench.world, *bench.spool, ids[4]) == make_message(4, 1000));
+  CHECK(bench.env.list("/spool/damaged")->size() == 1);
+}
+
+TEST_CASE("damage in the last batch is a torn tail: cut, and written over") {
+  Bench bench;
+  auto kept = *put(bench.world, *bench.spool, make_message(1, 1000));
+  REQUIRE(put(bench.world, *bench.spool, make_message(2, 1000)));
+  bench.crash();
+  std::string octets = bench.env.content("/spool/segments/00000001.seg");
+  octets[octets.find("Subject: 2")] ^= 1;
+  bench.env.set_content("/spool/segments/00000001.seg", octets);
+  bench.open();
+  REQUIRE(bench.reports.size() == 1);
+  CHECK(bench.reports[0].kind == SpoolReport::Kind::kTornTail);
+  CHECK(bench.list().size() == 1);
+  auto later = *put(bench.world, *bench.spool, make_message(3, 50));
+  bench.power_cut(4);
+  bench.open();
+  CHECK(bench.list().size() == 2);
+  CHECK(*get(bench.world, *bench.spool, kept) == make_message(1, 1000));
+  CHECK(*get(bench.world, *bench.spool, later) == make_message(3, 50));
+}
+
+TEST_CASE("damage that comes after the start is noticed when the message is read") {
+  Bench bench;
+  auto small_one = *put(bench.world, *bench.spool, make_message(1, 1000));
+  auto large_one = *put(bench.world, *bench.spool, make_message(2, 200'000));
+  for (const char* path : {"/spool/segments/00000001.seg", "/spool/bodies/00000001.body"}) {
+    std::string octets = bench.env.content(path);
+    octets[5000] ^= 1;
+    bench.env.set_content(path, octets);
+  }
+  CHECK(get(bench.world, *bench.spool, small_one).error().code == "spool.damaged");
+  CHECK(get(bench.world, *bench.spool, large_one).error().code == "spool.damaged");
+}
+
+TEST_CASE("a body file that is missing is reported, not fatal") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(2, 200'000));
+  bench.crash();
+  bench.env.unlink("/spool/bodies/00000001.body");
+  bench.open();
+  REQUIRE(bench.reports.size() == 1);
+  CHECK(bench.reports[0].kind == SpoolReport::Kind::kMissingBody);
+  CHECK(get(bench.world, *bench.spool, id).error().code == "spool.damaged");
+}
+
+TEST_CASE("message ids sort by time, print in 13 characters, and are not given out twice after a restart") {
+  Bench bench;
+  MessageId last;
+  for (int i = 0; i < 50; ++i) {
+    if (i % 10 == 9) bench.restart();
+    MessageId id = *put(bench.world, *bench.spool, "x\r\n");
+    CHECK(id > last);
+    CHECK(id.to_string().size() == 13);
+    CHECK(id.to_string() > last.to_string());
+    CHECK(MessageId::parse(id.to_string()) == id);
+    last = id;
+  }
+  CHECK_FALSE(MessageId::parse("zzzzzzzzzzzzz"));
+  CHECK_FALSE(MessageId::parse("0000000000000"));
+  CHECK_FALSE(MessageId::parse("00000000000I1"));
+  CHECK(bench.world.wall() - last.arrival() < 2ms);
+}
+
+TEST_CASE("a mark for a message that is gone does nothing") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, "x\r\n");
+  REQUIRE(bench.done(id));
+  CHECK(bench.done(id));
+  CHECK(bench.done(MessageId(12345)));
+  CHECK(bench.done(*put(bench.world, *bench.spool, "y\r\n"), 77));
+  CHECK(bench.list().size() == 1);
+}
+
+TEST_CASE("a message that does not fit into a segment is refused") {
+  Bench bench;
+  CHECK(put(bench.world, *bench.spool, "x\r\n", {.trail = std::string(70'000, 't')}).error().code == "spool.too_large");
+  CHECK(put(bench.world, *bench.spool, "x\r\n", {.recipients = 0}).error().code == "spool.recipients");
+}
