@@ -22,7 +22,9 @@ std::string shown(std::string_view value) {
   return out;
 }
 
-bool broken(std::string_view value) { return parse_address_list(value).broken; }
+bool broken(std::string_view value) {
+  return parse_address_list(value).broken;
+}
 
 }  // namespace
 
@@ -79,14 +81,17 @@ TEST_CASE("broken lists give what can be had") {
   CHECK(broken("a@x@y"));
   CHECK(broken("@x"));
   CHECK(broken("a > b"));
-  for (std::string_view text : {",", ";", ":", "<", ">", "@", "(", ")", "[", "]", "\\", "\"", ".", "<<<>>>", ":::;;;", "@@,@", "<@", "<@:", "<@,:"}) {
+  for (std::string_view text : {",", ";", ":", "<", ">", "@", "(", ")", "[", "]", "\\", "\"", ".", "<<<>>>", ":::;;;",
+                                "@@,@", "<@", "<@:", "<@,:"}) {
     INFO("list: ", text);
     (void)parse_address_list(text);
   }
 }
 
 TEST_CASE("names decode and addresses are checked") {
-  const AddressList list = parse_address_list("=?utf-8?q?J=C3=B6rg?= <j\xc3\xb6rg@b\xc3\xbc" "cher.example>, bad@x..y, \"a b\"@x.org");
+  const AddressList list = parse_address_list(
+      "=?utf-8?q?J=C3=B6rg?= <j\xc3\xb6rg@b\xc3\xbc"
+      "cher.example>, bad@x..y, \"a b\"@x.org");
   REQUIRE(list.items.size() == 3);
   CHECK(list.items[0].display_name() == "J\xc3\xb6rg");
   CHECK(list.items[0].address()->to_string() == "j\xc3\xb6rg@xn--bcher-kva.example");

@@ -22,7 +22,9 @@ SyntaxFault refused(std::string_view text, Address::Options options = {}) {
   return parsed.error();
 }
 
-PathOptions mail_from() { return {.allow_null = true}; }
+PathOptions mail_from() {
+  return {.allow_null = true};
+}
 
 }  // namespace
 
@@ -106,11 +108,17 @@ TEST_CASE("limits of RFC 5321 hold exactly") {
 }
 
 TEST_CASE("internationalised addresses: A-labels inside, U-labels for people, UTF-8 local parts flagged") {
-  const Address a = addr("user@B\xc3\xbc" "cher.example");
+  const Address a = addr(
+      "user@B\xc3\xbc"
+      "cher.example");
   CHECK(a.domain().ascii() == "xn--bcher-kva.example");
-  CHECK(a.domain().unicode() == "b\xc3\xbc" "cher.example");
+  CHECK(a.domain().unicode() ==
+        "b\xc3\xbc"
+        "cher.example");
   CHECK(a == addr("user@XN--bcher-KVA.example"));
-  CHECK(a.display() == "user@b\xc3\xbc" "cher.example");
+  CHECK(a.display() ==
+        "user@b\xc3\xbc"
+        "cher.example");
   CHECK_FALSE(a.needs_smtputf8());
   const Address b = addr("j\xc3\xb6rg@example.org");
   CHECK(b.needs_smtputf8());

@@ -1,7 +1,7 @@
 // Domain: one pass over ASCII names; libidn2 only for names that hold UTF-8, and for showing them again.
 #include <idn2.h>
 
-#include <cstdlib>
+#include <array>
 #include <memory>
 
 #include "core/mail/chars.h"
@@ -25,6 +25,16 @@ std::unexpected<SyntaxFault> syntax(std::string_view what, std::size_t offset, b
   return std::unexpected(SyntaxFault{what, offset, too_long});
 }
 
+constexpr std::array<char, 256> make_name_octets() {
+  std::array<char, 256> table{};
+  for (unsigned c = 0; c < 256; ++c) {
+    const char octet = static_cast<char>(c);
+    if (is_alpha(octet) || is_digit(octet) || octet == '-' || octet == '_') table[c] = lower(octet);
+  }
+  return table;
+}
+constexpr std::array<char, 256> kNameOctet = make_name_octets();  // in lower case; 0: not allowed
+
 // sub-domain of RFC 5321 §4.1.2, in lower case, with "_" as one letter more: hosts that announce such names exist.
 Parsed<std::string> ascii_name(std::string_view text) {
   if (text.size() > kMaxDomain) return syntax("the domain is longer than 255 octets", kMaxDomain, true);
@@ -43,10 +53,9 @@ Parsed<std::string> ascii_name(std::string_view text) {
       continue;
     }
     const char c = text[i];
-    if (!is_alpha(c) && !is_digit(c) && c != '-' && c != '_') {
-      return syntax("the domain has a character that is not allowed", i);
-    }
-    out[i] = lower(c);
+    const char kept = kNameOctet[static_cast<unsigned char>(c)];
+    if (kept == 0) return syntax("the domain has a character that is not allowed", i);
+    out[i] = kept;
   }
   return out;
 }

@@ -8,7 +8,9 @@ namespace {
 
 const WallTime kNow = std::chrono::sys_days(std::chrono::year(2026) / 11 / 21);
 
-Address addr(std::string_view text) { return *Address::parse(text, {.allow_postmaster = true}); }
+Address addr(std::string_view text) {
+  return *Address::parse(text, {.allow_postmaster = true});
+}
 
 Envelope full_envelope() {
   Envelope envelope;
@@ -77,13 +79,23 @@ TEST_CASE("an envelope of another version or with unknown critical fields is ref
   CHECK(Envelope::decode("\x02").error().code == "envelope.version");
   CHECK(*Envelope::decode(std::string("\x01\x50\x03xyz", 6)) == Envelope{});
   CHECK(Envelope::decode(std::string("\x01\xd0\x03xyz", 6)).error().code == "envelope.damaged");
-  CHECK(Envelope::decode(std::string("\x01\x50\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12)).error().code == "envelope.damaged");
+  CHECK(Envelope::decode(std::string("\x01\x50\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12)).error().code ==
+        "envelope.damaged");
 }
 
 TEST_CASE("a decoded parameter can not end a command line") {
-  CHECK_FALSE(Envelope::decode(std::string("\x01\x04\x03" "a\r\n", 6)).has_value());
-  CHECK_FALSE(Envelope::decode(std::string("\x01\x04\x03" "a b", 6)).has_value());
-  CHECK(Envelope::decode(std::string("\x01\x04\x03" "abc", 6))->envid == "abc");
+  CHECK_FALSE(Envelope::decode(std::string("\x01\x04\x03"
+                                           "a\r\n",
+                                           6))
+                  .has_value());
+  CHECK_FALSE(Envelope::decode(std::string("\x01\x04\x03"
+                                           "a b",
+                                           6))
+                  .has_value());
+  CHECK(Envelope::decode(std::string("\x01\x04\x03"
+                                     "abc",
+                                     6))
+            ->envid == "abc");
 }
 
 TEST_CASE("the facts of a session survive their encoding") {
@@ -180,7 +192,8 @@ TEST_CASE("ORCPT is taken apart in both address types") {
   CHECK(parse_orcpt("rfc822;" + std::string(600, 'a')).error().too_long);
   CHECK(format_orcpt("rfc822", "a+b@x.org") == "rfc822;a+2Bb@x.org");
   CHECK(format_orcpt("utf-8", "j\xc3\xb6\\rg+@x.org") == "utf-8;j\\x{F6}\\x{5C}rg\\x{2B}@x.org");
-  CHECK(parse_orcpt(format_orcpt("utf-8", "\xe2\x82\xac\xf0\x9f\x93\xac@x"))->address == "\xe2\x82\xac\xf0\x9f\x93\xac@x");
+  CHECK(parse_orcpt(format_orcpt("utf-8", "\xe2\x82\xac\xf0\x9f\x93\xac@x"))->address ==
+        "\xe2\x82\xac\xf0\x9f\x93\xac@x");
 }
 
 TEST_CASE("the other parameters are checked") {

@@ -122,7 +122,8 @@ TEST_CASE("edits survive their encoding, and damage is refused") {
     for (int bit = 0; bit < 8; ++bit) {
       std::string bad = bytes;
       bad[i] = static_cast<char>(bad[i] ^ (1 << bit));
-      if (const auto decoded = HeaderEdits::decode(bad)) CHECK(HeaderBlock(edited(*decoded)).fields_size() == edited(*decoded).size());
+      if (const auto decoded = HeaderEdits::decode(bad))
+        CHECK(HeaderBlock(edited(*decoded)).fields_size() == edited(*decoded).size());
     }
   }
   CHECK(HeaderEdits::decode("").error().code == "edits.version");

@@ -41,8 +41,9 @@ TEST_CASE("fields are found where they lie") {
 }
 
 TEST_CASE("every octet of a header belongs to one field") {
-  for (std::string_view text : {"", "\r\n", "\n", "a", "a:", "a:b", ":b\r\n", " x\r\n y\r\na: b\n", "From x y:z\r\na:b\r\n\r\n",
-                                "a:b\r\n \r\n\r\nbody", "a b: c\r\n\r\n", "a\r\r\nb:c\n", "\r", "a: b\r", "a\xc3\xb6: b\r\n"}) {
+  for (std::string_view text :
+       {"", "\r\n", "\n", "a", "a:", "a:b", ":b\r\n", " x\r\n y\r\na: b\n", "From x y:z\r\na:b\r\n\r\n",
+        "a:b\r\n \r\n\r\nbody", "a b: c\r\n\r\n", "a\r\r\nb:c\n", "\r", "a: b\r", "a\xc3\xb6: b\r\n"}) {
     INFO("header: ", text);
     const HeaderBlock block(text);
     std::size_t at = 0;
@@ -79,8 +80,8 @@ TEST_CASE("limits of a header have names") {
 }
 
 TEST_CASE("the scanner finds the end of a header however it is cut") {
-  for (const std::string& text : {kMessage, std::string("a: b\n\nbody"), std::string("\r\nbody"), std::string("a: b\r\n\n"),
-                                  std::string("a: \xff\r\n\r\r\n\r\n")}) {
+  for (const std::string& text : {kMessage, std::string("a: b\n\nbody"), std::string("\r\nbody"),
+                                  std::string("a: b\r\n\n"), std::string("a: \xff\r\n\r\r\n\r\n")}) {
     const std::size_t want = HeaderBlock(text).body_offset();
     for (std::size_t cut = 0; cut <= text.size(); ++cut) {
       HeaderScanner scanner;

@@ -39,10 +39,11 @@ TEST_CASE("dates of RFC 5322 are read, the modern and the obsolete ones") {
 }
 
 TEST_CASE("what is no date is none") {
-  for (std::string_view text : {"", "yesterday", "Sat, 31 Nov 2026 00:00:00 +0000", "Sun, 29 Feb 2021 00:00:00 +0000",
-                                "1 Foo 2021 00:00:00 +0000", "1 Jan 2021 24:00:00 +0000", "1 Jan 2021 00:60:00 +0000",
-                                "1 Jan 2021 +0000", "1 Jan 2021 00:00:00 +9960", "1 Jan 12345 00:00:00 +0000",
-                                "1 Jan 1899 00:00:00 +0000", "1 Jan 2021 00:00:00 (open", "99999999999 Jan 2021 00:00 +0000"}) {
+  for (std::string_view text :
+       {"", "yesterday", "Sat, 31 Nov 2026 00:00:00 +0000", "Sun, 29 Feb 2021 00:00:00 +0000",
+        "1 Foo 2021 00:00:00 +0000", "1 Jan 2021 24:00:00 +0000", "1 Jan 2021 00:60:00 +0000", "1 Jan 2021 +0000",
+        "1 Jan 2021 00:00:00 +9960", "1 Jan 12345 00:00:00 +0000", "1 Jan 1899 00:00:00 +0000",
+        "1 Jan 2021 00:00:00 (open", "99999999999 Jan 2021 00:00 +0000"}) {
     INFO("date: ", text);
     CHECK_FALSE(parse_mail_date(text).has_value());
   }
@@ -52,7 +53,8 @@ TEST_CASE("what is no date is none") {
 TEST_CASE("dates are written in UTC and read back") {
   CHECK(format_mail_date(at(2026, 11, 21, 23, 4, 37)) == "Sat, 21 Nov 2026 23:04:37 +0000");
   CHECK(format_mail_date(at(2026, 1, 1)) == "Thu, 1 Jan 2026 00:00:00 +0000");
-  CHECK(format_mail_date(at(1969, 12, 31, 23, 59, 59) + std::chrono::microseconds(999'999)) == "Wed, 31 Dec 1969 23:59:59 +0000");
+  CHECK(format_mail_date(at(1969, 12, 31, 23, 59, 59) + std::chrono::microseconds(999'999)) ==
+        "Wed, 31 Dec 1969 23:59:59 +0000");
   for (WallTime when = at(1999, 12, 30); when < at(2001, 3, 3); when += 37h + 13min + 7s) {
     CHECK(parse_mail_date(format_mail_date(when))->utc == when);
     CHECK(parse_imap_date(format_imap_date(when))->utc == when);
@@ -75,7 +77,8 @@ TEST_CASE("IMAP's date-time has one exact form") {
 
 TEST_CASE("RFC 3339 takes fractions and offsets") {
   CHECK(parse_rfc3339("2026-11-21T23:04:37.5Z") == at(2026, 11, 21, 23, 4, 37) + std::chrono::milliseconds(500));
-  CHECK(parse_rfc3339("2026-11-21t23:04:37.123456789+02:30") == at(2026, 11, 21, 20, 34, 37) + std::chrono::microseconds(123456));
+  CHECK(parse_rfc3339("2026-11-21t23:04:37.123456789+02:30") ==
+        at(2026, 11, 21, 20, 34, 37) + std::chrono::microseconds(123456));
   CHECK(parse_rfc3339("2026-11-21 23:04:37-00:00") == at(2026, 11, 21, 23, 4, 37));
   for (std::string_view text : {"2026-11-21", "2026-11-21T23:04:37", "2026-11-21T23:04:37.Z", "2026-13-21T23:04:37Z",
                                 "2026-11-21T23:04:37Zx", "2026-11-21T23:04:37+0230", "26-11-21T23:04:37Z"}) {

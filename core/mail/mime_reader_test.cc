@@ -25,7 +25,9 @@ MimeStructure read(std::string_view text, std::size_t step = 0, MimeLimits limit
   return reader.finish();
 }
 
-std::string body(std::string_view text, const MimePart& part) { return std::string(text.substr(part.body_start, part.size())); }
+std::string body(std::string_view text, const MimePart& part) {
+  return std::string(text.substr(part.body_start, part.size()));
+}
 
 // "multipart/mixed[text/plain text/html]"
 std::string shape(const MimeStructure& s, std::uint32_t index = 0) {
@@ -39,8 +41,9 @@ std::string shape(const MimeStructure& s, std::uint32_t index = 0) {
 std::string facts(const MimeStructure& s) {
   std::string out = shape(s);
   for (const MimePart& p : s.parts) {
-    for (std::uint64_t n : {p.header_start, p.body_start, p.end, std::uint64_t{p.header_lines}, std::uint64_t{p.body_lines},
-                            std::uint64_t{p.closed}, std::uint64_t{p.has_8bit}, std::uint64_t{p.header.size()}}) {
+    for (std::uint64_t n :
+         {p.header_start, p.body_start, p.end, std::uint64_t{p.header_lines}, std::uint64_t{p.body_lines},
+          std::uint64_t{p.closed}, std::uint64_t{p.has_8bit}, std::uint64_t{p.header.size()}}) {
       out += " " + std::to_string(n);
     }
   }
@@ -150,7 +153,8 @@ TEST_CASE("parts in parts are found with their ranges") {
 TEST_CASE("the cut into chunks changes nothing") {
   std::string lf = kMixed;
   std::erase(lf, '\r');
-  for (const std::string& text : {kMixed, lf, kMixed.substr(0, kMixed.size() - 12), kMixed.substr(0, 300), kMixed + "\r\r\n--b1"}) {
+  for (const std::string& text :
+       {kMixed, lf, kMixed.substr(0, kMixed.size() - 12), kMixed.substr(0, 300), kMixed + "\r\r\n--b1"}) {
     Recorder whole;
     const std::string want = facts(read(text, 0, {}, &whole));
     for (std::size_t step : {1, 2, 3, 5, 7, 11, 64}) {
@@ -191,7 +195,8 @@ TEST_CASE("a message cut at any octet gives a structure within its bounds") {
 
 TEST_CASE("an outer delimiter ends inner parts that were never closed") {
   const std::string text =
-      "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/mixed; boundary=i\n\n--i\n\nx\n--o\n\ny\n--o--\n";
+      "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/mixed; "
+      "boundary=i\n\n--i\n\nx\n--o\n\ny\n--o--\n";
   const MimeStructure s = read(text);
   CHECK(shape(s) == "multipart/mixed[multipart/mixed[text/plain] text/plain]");
   CHECK(body(text, *s.find("1.1")) == "x");
@@ -201,7 +206,8 @@ TEST_CASE("an outer delimiter ends inner parts that were never closed") {
 }
 
 TEST_CASE("empty parts and a delimiter inside a header") {
-  const std::string text = "Content-Type: multipart/mixed; boundary=o\n\n--o\n\n--o\n--o\nContent-Type: text/html\n--o\n\n\n--o--";
+  const std::string text =
+      "Content-Type: multipart/mixed; boundary=o\n\n--o\n\n--o\n--o\nContent-Type: text/html\n--o\n\n\n--o--";
   const MimeStructure s = read(text);
   CHECK(shape(s) == "multipart/mixed[text/plain text/plain text/html text/plain]");
   for (const MimePart& part : s.parts) {
@@ -212,14 +218,17 @@ TEST_CASE("empty parts and a delimiter inside a header") {
 }
 
 TEST_CASE("boundaries that begin alike are told apart") {
-  const std::string text = "Content-Type: multipart/mixed; boundary=ab\n\n--abc\n--ab\n\nx\n--a\n--abc--\n--ab--\n--ab\n\nlate\n";
+  const std::string text =
+      "Content-Type: multipart/mixed; boundary=ab\n\n--abc\n--ab\n\nx\n--a\n--abc--\n--ab--\n--ab\n\nlate\n";
   const MimeStructure s = read(text);
   CHECK(shape(s) == "multipart/mixed[text/plain]");
   CHECK(body(text, s.parts[1]) == "x\n--a\n--abc--");
 }
 
 TEST_CASE("a digest's parts are messages by default") {
-  const std::string text = "Content-Type: multipart/digest; boundary=o\n\n--o\n\nSubject: a\n\nx\n--o\nContent-Type: text/plain\n\ny\n--o--\n";
+  const std::string text =
+      "Content-Type: multipart/digest; boundary=o\n\n--o\n\nSubject: a\n\nx\n--o\nContent-Type: "
+      "text/plain\n\ny\n--o--\n";
   const MimeStructure s = read(text);
   CHECK(shape(s) == "multipart/digest[message/rfc822[text/plain] text/plain]");
   CHECK(HeaderBlock(s.parts[2].header).value("Subject") == "a");
@@ -227,14 +236,16 @@ TEST_CASE("a digest's parts are messages by default") {
 }
 
 TEST_CASE("what is encoded is not looked into") {
-  CHECK(shape(read("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogYQ==\n")) == "message/rfc822");
+  CHECK(shape(read("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogYQ==\n")) ==
+        "message/rfc822");
   CHECK(shape(read("Content-Type: message/rfc822\n\nSubject: a\n\nb")) == "message/rfc822[text/plain]");
   CHECK(shape(read("Content-Type: message/rfc822\n\n")) == "message/rfc822[text/plain]");
   CHECK(shape(read("Content-Type: message/rfc822\n")) == "message/rfc822[text/plain]");
 }
 
 TEST_CASE("multiparts without a usable boundary stay whole") {
-  for (std::string_view type : {"multipart/mixed", "multipart/mixed; boundary=\"\"", "multipart/mixed; boundary=\" \""}) {
+  for (std::string_view type :
+       {"multipart/mixed", "multipart/mixed; boundary=\"\"", "multipart/mixed; boundary=\" \""}) {
     const MimeStructure s = read("Content-Type: " + std::string(type) + "\n\n--\n\nx\n----\n");
     CHECK(s.parts.size() == 1);
     CHECK(s.broken_boundary);

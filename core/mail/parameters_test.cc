@@ -35,7 +35,8 @@ TEST_CASE("quoted values keep semicolons and quotes") {
 TEST_CASE("continuations and charsets of RFC 2231") {
   CHECK(parameter("m/x; url*0=\"ftp://\"; url*1=\"cs.utk.edu/pub\"", "url") == "ftp://cs.utk.edu/pub");
   CHECK(parameter("a/x; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "title") == "This is ***fun***");
-  CHECK(parameter("a/x; t*0*=us-ascii'en'This%20is; t*1*=%20even; t*2=\" isn't it!\"", "t") == "This is even isn't it!");
+  CHECK(parameter("a/x; t*0*=us-ascii'en'This%20is; t*1*=%20even; t*2=\" isn't it!\"", "t") ==
+        "This is even isn't it!");
   CHECK(parameter("a/x; t*1=b; t*0=a", "t") == "ab");
   CHECK(parameter("a/x; t*0=a; t*2=c", "t") == "a");
   CHECK(parameter("a/x; t*1=b", "t") == "(none)");

@@ -24,40 +24,58 @@ constexpr std::array<std::uint8_t, 256> make_table() {
 }
 constexpr std::array<std::uint8_t, 256> kDigits = make_table();
 
-void put_octets(std::string& out, std::uint32_t bits, int count) {
-  for (int shift = 16; count-- > 0; shift -= 8) out += static_cast<char>((bits >> shift) & 0xff);
+char* put_octets(char* to, std::uint32_t bits, int count) {
+  for (int shift = 16; count-- > 0; shift -= 8) *to++ = static_cast<char>((bits >> shift) & 0xff);
+  return to;
 }
 
 }  // namespace
 
 void Base64Decoder::feed(std::string_view piece, std::string& out) {
-  for (char c : piece) {
-    const std::uint8_t digit = kDigits[static_cast<unsigned char>(c)];
-    if (digit == kBlank) continue;
-    if (digit == kPad) {
-      if (count_ >= 2) put_octets(out, bits_ << (24 - 6 * count_), count_ - 1);
-      damaged_ = damaged_ || count_ == 1 || (count_ == 0 && !padded_);
-      bits_ = 0;
-      count_ = 0;
-      padded_ = true;
-      continue;
+  const std::size_t before = out.size();
+  out.resize(before + (piece.size() + 3) / 4 * 3 + 3);  // at most this; cut below
+  char* to = out.data() + before;
+  const auto digit_at = [&](std::size_t i) { return kDigits[static_cast<unsigned char>(piece[i])]; };
+  for (std::size_t i = 0; i < piece.size(); ++i) {
+    // Whole groups at once: nearly all of a body. Digits are below 64, all other classes have the top bit.
+    const bool between_groups = count_ == 0 && !padded_;
+    while (between_groups && i + 4 < piece.size()) {
+      const std::uint32_t a = digit_at(i), b = digit_at(i + 1), c = digit_at(i + 2), d = digit_at(i + 3);
+      if (((a | b | c | d) & 0x80) != 0) break;
+      to = put_octets(to, a << 18 | b << 12 | c << 6 | d, 3);
+      i += 4;
     }
-    if (digit == kNoDigit) {
-      damaged_ = true;
-      continue;
-    }
-    damaged_ = damaged_ || padded_;  // data behind the padding: pieces that were encoded one by one
-    bits_ = bits_ << 6 | digit;
-    if (++count_ == 4) {
-      put_octets(out, bits_, 3);
-      bits_ = 0;
-      count_ = 0;
-    }
+    to = take(digit_at(i), to);
   }
+  out.resize(static_cast<std::size_t>(to - out.data()));
+}
+
+char* Base64Decoder::take(std::uint8_t digit, char* to) {
+  if (digit == kBlank) return to;
+  if (digit == kPad) {
+    if (count_ >= 2) to = put_octets(to, bits_ << (24 - 6 * count_), count_ - 1);
+    damaged_ = damaged_ || count_ == 1 || (count_ == 0 && !padded_);
+    bits_ = 0;
+    count_ = 0;
+    padded_ = true;
+    return to;
+  }
+  if (digit == kNoDigit) {
+    damaged_ = true;
+    return to;
+  }
+  damaged_ = damaged_ || padded_;  // data behind the padding: pieces that were encoded one by one
+  bits_ = bits_ << 6 | digit;
+  if (++count_ < 4) return to;
+  to = put_octets(to, bits_, 3);
+  bits_ = 0;
+  count_ = 0;
+  return to;
 }
 
 void Base64Decoder::finish(std::string& out) {
-  if (count_ >= 2) put_octets(out, bits_ << (24 - 6 * count_), count_ - 1);
+  std::array<char, 3> last{};
+  if (count_ >= 2) out.append(last.data(), put_octets(last.data(), bits_ << (24 - 6 * count_), count_ - 1));
   damaged_ = damaged_ || count_ != 0;
   bits_ = 0;
   count_ = 0;
@@ -80,84 +98,81 @@ void QuotedPrintableDecoder::feed(std::string_view piece, std::string& out) {
 }
 
 void QuotedPrintableDecoder::step(char octet, std::string& out) {
-  const auto give_up = [&](std::string_view written) {
-    damaged_ = true;
-    state_ = State::kPlain;
-    out += written;
-    step(octet, out);
-  };
-  const auto blanks_out = [&] {
-    out += blanks_;
-    blanks_.clear();
-  };
   switch (state_) {
     case State::kPlain:
-      if (mail::is_blank(octet)) {
-        if (blanks_.size() >= kMaxBlanks) blanks_out();
-        blanks_ += octet;
-      } else if (octet == '\r') {
-        state_ = State::kCr;
-      } else if (octet == '\n') {
-        blanks_.clear();
-        out += '\n';
-      } else {
-        blanks_out();
-        if (octet == '=') {
-          state_ = State::kEquals;
-        } else {
-          out += octet;
-        }
-      }
-      return;
+      return plain(octet, out);
     case State::kCr:
-      state_ = State::kPlain;
-      if (octet == '\n') {
-        blanks_.clear();
-        out += "\r\n";
-        return;
-      }
-      blanks_out();
-      return give_up("\r");
+      if (octet != '\n') return give_up(octet, blanks_ + "\r", out);
+      out += "\r\n";
+      break;
     case State::kEquals:
-      if (mail::hex_value(octet) >= 0) {
-        first_ = octet;
-        state_ = State::kHex;
-      } else if (octet == '\n') {
-        state_ = State::kPlain;
-      } else if (octet == '\r') {
-        state_ = State::kSoftCr;
-      } else if (mail::is_blank(octet)) {
-        blanks_ += octet;
-        state_ = State::kSoft;
-      } else {
-        give_up("=");
-      }
-      return;
+      return behind_equals(octet, out);
     case State::kHex:
-      if (mail::hex_value(octet) < 0) return give_up({std::array{'=', first_}.data(), 2});
+      if (mail::hex_value(octet) < 0) return give_up(octet, std::string{'=', first_}, out);
       out += static_cast<char>(mail::hex_value(first_) << 4 | mail::hex_value(octet));
-      state_ = State::kPlain;
-      return;
+      break;
     case State::kSoft:  // blanks behind a soft line end's "="
       if (octet == '\r') {
         state_ = State::kSoftCr;
-      } else if (octet == '\n') {
-        blanks_.clear();
-        state_ = State::kPlain;
-      } else if (mail::is_blank(octet) && blanks_.size() < kMaxBlanks) {
-        blanks_ += octet;
-      } else {
-        out += '=';
-        blanks_out();
-        give_up("");
+        return;
       }
-      return;
+      if (mail::is_blank(octet) && blanks_.size() < kMaxBlanks) {
+        blanks_ += octet;
+        return;
+      }
+      if (octet != '\n') return give_up(octet, "=" + blanks_, out);
+      break;
     case State::kSoftCr:
-      blanks_.clear();
-      if (octet != '\n') return give_up("");
-      state_ = State::kPlain;
-      return;
+      if (octet != '\n') return give_up(octet, {}, out);
+      break;
   }
+  blanks_.clear();
+  state_ = State::kPlain;
+}
+
+void QuotedPrintableDecoder::plain(char octet, std::string& out) {
+  if (octet == '\r') {
+    state_ = State::kCr;
+    return;
+  }
+  if (mail::is_blank(octet) && blanks_.size() < kMaxBlanks) {
+    blanks_ += octet;
+    return;
+  }
+  if (octet != '\n') out += blanks_;  // RFC 2045 §6.7 rule 3
+  blanks_.clear();
+  if (octet == '=') {
+    state_ = State::kEquals;
+  } else if (mail::is_blank(octet)) {
+    blanks_ += octet;
+  } else {
+    out += octet;
+  }
+}
+
+void QuotedPrintableDecoder::behind_equals(char octet, std::string& out) {
+  if (mail::hex_value(octet) >= 0) {
+    first_ = octet;
+    state_ = State::kHex;
+  } else if (octet == '\n') {
+    state_ = State::kPlain;
+  } else if (octet == '\r') {
+    state_ = State::kSoftCr;
+  } else if (mail::is_blank(octet)) {
+    blanks_ += octet;
+    state_ = State::kSoft;
+  } else {
+    give_up(octet, "=", out);
+  }
+}
+
+// What looked like an escape was none: it is written as it came, and `octet` starts anew.
+void QuotedPrintableDecoder::give_up(char octet, std::string_view written, std::string& out) {
+  damaged_ = true;
+  state_ = State::kPlain;
+  out += written;
+  blanks_.clear();
+  plain(octet, out);
 }
 
 void QuotedPrintableDecoder::finish(std::string& out) {

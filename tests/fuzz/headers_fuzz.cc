@@ -22,7 +22,8 @@ void values(const HeaderField& field) {
   require(is_valid_utf8(decode_words(encode_words(decoded))));
   for (const HeaderAddress& item : parse_address_list(value).items) {
     (void)item.display_name();
-    if (const auto address = item.address()) require(Address::parse(address->to_string(), {.max_local_part = 1024}) == *address);
+    if (const auto address = item.address())
+      require(Address::parse(address->to_string(), {.max_local_part = 1024}) == *address);
   }
   for (const Parameter& parameter : parse_parameters(value).parameters) require(is_valid_utf8(parameter.value));
   for (const std::string& id : parse_message_ids(value)) require(id.starts_with('<') && id.ends_with('>'));
@@ -72,7 +73,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(at == block.fields_size());
   HeaderScanner scanner;
   std::size_t scanned = 0;
-  for (std::size_t step = 1; scanned < size && !scanner.done(); step = step % 7 + 1) scanned += scanner.feed(text.substr(scanned, step));
+  for (std::size_t step = 1; scanned < size && !scanner.done(); step = step % 7 + 1)
+    scanned += scanner.feed(text.substr(scanned, step));
   require(scanned == block.body_offset());
   if (!text.empty()) edits(block, text);
   return 0;

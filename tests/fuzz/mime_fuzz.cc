@@ -24,7 +24,8 @@ struct Collector final : MimeSink {
 
 MimeStructure read(std::string_view text, std::size_t step, MimeSink* sink) {
   // Small limits, so that they are met.
-  MimeReader reader({.max_depth = 6, .max_parts = 20, .max_boundary = 20, .max_header_bytes = 400, .max_all_headers = 2000}, sink);
+  MimeReader reader(
+      {.max_depth = 6, .max_parts = 20, .max_boundary = 20, .max_header_bytes = 400, .max_all_headers = 2000}, sink);
   for (; !text.empty(); text.remove_prefix(std::min(step, text.size()))) reader.feed(text.substr(0, step));
   return reader.finish();
 }
@@ -53,7 +54,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::size_t i = 0; i < a.parts.size(); ++i) {
     const MimePart& part = a.parts[i];
     require(part.header_start <= part.body_start && part.body_start <= part.end && part.end <= size);
-    require(part.end == b.parts[i].end && part.body_start == b.parts[i].body_start && part.body_lines == b.parts[i].body_lines);
+    require(part.end == b.parts[i].end && part.body_start == b.parts[i].body_start &&
+            part.body_lines == b.parts[i].body_lines);
     require(part.type == b.parts[i].type && part.header == b.parts[i].header);
     if (part.is_leaf() && !one.bodies[i].empty()) require(one.bodies[i] == text.substr(part.body_start, part.size()));
     if (part.parent != MimePart::kNone) require(a.parts[part.parent].header_start <= part.header_start);

@@ -156,6 +156,7 @@ class Base64Decoder {
   bool damaged() const { return damaged_; }
 
  private:
+  char* take(std::uint8_t digit, char* to);
   std::uint32_t bits_ = 0;
   std::uint8_t count_ = 0;
   bool padded_ = false;
@@ -171,6 +172,9 @@ class QuotedPrintableDecoder {
 
  private:
   void step(char octet, std::string& out);
+  void plain(char octet, std::string& out);
+  void behind_equals(char octet, std::string& out);
+  void give_up(char octet, std::string_view written, std::string& out);
   std::string blanks_;  ///< white space that may end a line; bounded by kMaxBlanks
   enum class State : std::uint8_t { kPlain, kEquals, kHex, kSoft, kSoftCr, kCr } state_ = State::kPlain;
   char first_ = 0;
