@@ -39,6 +39,7 @@ class FakeDirectory final : public Directory {
     return found == domains.end() ? DomainKind::kForeign : found->second;
   }
   std::string default_domain() const override { return "ours.example"; }
+  DirectoryFacts facts() const override { return {}; }
   Task<AddressLookup> find(Address asked) override {
     AddressLookup out;
     const std::string text = asked.to_string();

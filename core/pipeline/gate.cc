@@ -71,7 +71,9 @@ GateAnswer answer_for(const GateConfig& config, ClientClass client, bool authent
                       RecipientClass recipient) {
   // The submission ports serve users alone, not even postmaster's strangers (RFC 6409 §4.3).
   if (wants_login(role) && !authenticated) return GateAnswer::kNeedAuth;
-  const bool may_relay = (authenticated && config.authenticated) || client == ClientClass::kNetwork;
+  // A host that nobody trusts may have declared the login as well (XCLIENT LOGIN).
+  const bool logged_in = authenticated && client != ClientClass::kFalseProxy;
+  const bool may_relay = (logged_in && config.authenticated) || client == ClientClass::kNetwork;
   switch (recipient) {
     case RecipientClass::kLocalAccount:
     case RecipientClass::kPostmaster:

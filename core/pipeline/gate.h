@@ -5,7 +5,7 @@
 // reason, private ones included, and the submission ports take mail from authenticated clients only.
 //
 // What makes a client more than a stranger:
-//   authenticated   it has proven an account in this very session ([relay] authenticated)
+//   authenticated   it has proven an account ([relay] authenticated), in a session of its own or of a [[relay.proxy]]
 //   network         its address lies in a [[relay.network]]. The address is the connection's own, unless a host of
 //                   [[relay.proxy]] declared it (PROXY, XCLIENT). A proxy that declares nobody is a stranger itself,
 //                   even inside a relay network: behind it could be anyone.

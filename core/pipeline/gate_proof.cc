@@ -100,7 +100,8 @@ const NamedNetwork* first_containing(const std::vector<NamedNetwork>& networks, 
 std::string words(const NamedNetwork& one) { return fmt::format("{} ({})", one.network.to_string(), one.reason); }
 
 std::string dialogue_of(const ClientFacts& client) {
-  const std::string who = client.proxy ? fmt::format("{} connects and declares (PROXY) {}", client.proxy->to_string(), client.ip.to_string())
+  const std::string who = client.proxy ? fmt::format("{} connects and declares {}{}", client.proxy->to_string(), client.ip.to_string(),
+                                                       client.authenticated ? " and a login (XCLIENT)" : " (PROXY)")
                                        : fmt::format("{} connects", client.ip.to_string());
   return who + "\n  MAIL FROM:<stranger@elsewhere.example>\n  250\n  RCPT TO:<victim@foreign.example>\n  250   <- relayed";
 }
@@ -135,11 +136,12 @@ std::optional<GateWitness> find_stranger(const GateConfig& config, const std::ve
     if (!open_proxy && first_containing(config.proxies, ip)) open_proxy = ip;
   }
   if (!open_proxy) return std::nullopt;
-  for (const IpAddress& ip : addresses) {
-    const ClientFacts declared{.ip = ip, .proxy = open_proxy};
-    if (answer(config, declared, RecipientClass::kForeign) == GateAnswer::kRelay)
-      return network_witness(config, declared, too_many);
-  }
+  for (const bool login : {false, true})  // XCLIENT LOGIN
+    for (const IpAddress& ip : addresses) {
+      const ClientFacts declared{.ip = ip, .authenticated = login, .proxy = open_proxy};
+      if (answer(config, declared, RecipientClass::kForeign) == GateAnswer::kRelay)
+        return network_witness(config, declared, too_many);
+    }
   return std::nullopt;
 }
 

@@ -58,6 +58,7 @@ TEST_CASE("a proxy is believed only when it is named, and is a stranger when it 
   declared.proxy = IpAddress::parse("10.0.0.2");
   CHECK(answer(config, declared, RecipientClass::kForeign) == GateAnswer::kRelay);
   declared.proxy = IpAddress::parse("10.0.0.3");
+  declared.authenticated = true;
   CHECK(classify(config, declared) == ClientClass::kFalseProxy);
   CHECK(answer(config, declared, RecipientClass::kForeign) == GateAnswer::kRefuse);
 }
@@ -109,8 +110,12 @@ TEST_CASE("many narrow networks together are strangers as well") {
   CHECK_FALSE(prove_gate(config, {}).open());
 }
 
-TEST_CASE("a proxy that anybody can be opens the server when there is something to declare") {
+TEST_CASE("a proxy that anybody can be opens the server: it may declare a network or a login") {
   GateConfig config;
+  config.proxies = {net("0.0.0.0/0", "balancer")};
+  CHECK(prove_gate(config, {}).open());
+  CHECK(prove_gate(config, {}).witness->client.authenticated);
+  config.authenticated = false;
   config.proxies = {net("0.0.0.0/0", "balancer")};
   CHECK_FALSE(prove_gate(config, {}).open());
   config.networks = {net("10.0.0.0/8", "lan")};
@@ -183,7 +188,7 @@ TEST_CASE("property: whoever brute force finds, the proof has found, and its wit
       ++opened;
       const ClientFacts& found = report.witness->client;
       CHECK(answer(config, found, RecipientClass::kForeign) == GateAnswer::kRelay);
-      CHECK_FALSE(found.authenticated);
+      CHECK_FALSE((found.authenticated && !found.proxy));
       CHECK(is_stranger(config, found.proxy.value_or(found.ip)));
       continue;
     }
@@ -191,7 +196,10 @@ TEST_CASE("property: whoever brute force finds, the proof has found, and its wit
       ClientFacts facts;
       facts.ip = random_address(random, config);
       facts.role = random.chance(0.5) ? SessionRole::kMx : SessionRole::kLmtp;
-      if (random.chance(0.4)) facts.proxy = random_address(random, config);
+      if (random.chance(0.4)) {
+        facts.proxy = random_address(random, config);
+        facts.authenticated = random.chance(0.5);  // declared, not proven
+      }
       if (!is_stranger(config, facts.proxy.value_or(facts.ip))) continue;
       for (const RecipientClass recipient : {RecipientClass::kForeign, RecipientClass::kLiteral, RecipientClass::kRelayRouted, RecipientClass::kAliasWild})
         CHECK_MESSAGE(answer(config, facts, recipient) != GateAnswer::kRelay, facts.ip.to_string());

@@ -226,7 +226,10 @@ struct RuleDeclaration {
   std::string_view example;  ///< as in a pipeline
   std::string_view errors;   ///< which faults it may have
   std::vector<ArgumentInfo> arguments;
-  /// Builds it; a fault's detail is shown at the argument's place.
+  /// Builds it; a fault's detail is shown at the argument's place. `arguments` is as the script wrote them: nothing
+  /// (monostate) without any; the value itself for one (`relay_limit(100)`, `deliver { folder = "x" }`, a sequence
+  /// `recipient_is { "a", "b" }` as List); a List for several (`bounce("5.7.1", "no")`). A table with both positions
+  /// and keys is a Map whose positions have the keys "1", "2" and so on.
   std::function<Result<std::shared_ptr<Made>>(const ScriptValue& arguments)> make;
 };
 using MatcherDeclaration = RuleDeclaration<Matcher>;
