@@ -31,6 +31,8 @@ struct DeliveryRequest {
   std::string prefix;              ///< headers to put in front (Return-Path, Delivered-To), CRLF ended
   WallTime received{};
   std::string unique;  ///< message id and recipient number: the same for every try of one delivery
+  /// Fields (without the empty line) instead of the message's own header block; nothing: its own. For header edits.
+  std::optional<std::string> header = {};
 };
 
 /// Service "mailstore".
@@ -39,12 +41,15 @@ class MailStore {
   static constexpr std::string_view kService = "mailstore";
   virtual ~MailStore();
 
-  /// Writes the message durably to a temporary place; returns the token that names it. Faults: "store.full" (disk or
+  /// Writes the message durably to a temporary place; returns the token that names it, at most kNoteLimit octets
+  /// (postern/spool.h) so that a mark can keep it. Faults: "store.full" (disk or
   /// quota now; retry), "store.io", "store.no_account".
   virtual Task<Result<std::string>> stage(DeliveryRequest request, MessageReader& message) = 0;
-  /// Makes a staged message visible; returns once that is durable (syncs are shared between deliveries).
+  /// Makes a staged message visible; returns once that is durable (syncs are shared between deliveries). Fault
+  /// "store.gone": neither the staged nor the published file is there.
   virtual Task<Result<void>> publish(std::string token) = 0;
-  /// After a crash: whether the temporary file of `token` is still there (true: publish it).
+  /// After a crash: whether the temporary file of `token` is still there (true: publish it). False is told only when
+  /// its absence is durable, so that `done` may follow.
   virtual Task<Result<bool>> is_staged(std::string token) = 0;
   virtual Task<void> discard(std::string token) = 0;
   /// Removes temporary files that no `placed` names and that are older than `before`; returns how many.
