@@ -34,14 +34,16 @@ void read_waivers(const ConfigValue& root, Diagnostics& diagnostics) {
     }
     for (const ConfigEntry& other : *item.table())
       if (other.key != "warning" && other.key != "reason")
-        diagnostics.error(other.origin, fmt::format("unknown key \"{}\" in [[waive]]", other.key), "it has warning and reason");
+        diagnostics.error(other.origin, fmt::format("unknown key \"{}\" in [[waive]]", other.key),
+                          "it has warning and reason");
     if (!code.empty()) diagnostics.waive(code);
   }
 }
 
 }  // namespace
 
-std::shared_ptr<const Config> Config::load(const ConfigSchemas& schemas, const std::filesystem::path& file, Diagnostics& diagnostics) {
+std::shared_ptr<const Config> Config::load(const ConfigSchemas& schemas, const std::filesystem::path& file,
+                                           Diagnostics& diagnostics) {
   auto text = read_config_file(file, {}, diagnostics);
   if (!text) return nullptr;
   std::error_code error;

@@ -98,7 +98,8 @@ ratio = 1
 }
 
 TEST_CASE("values keep where they were written") {
-  auto config = good("[[listener]]\naddress = \"0.0.0.0:25\"\n[pop3]\nhosts = [\"a\",\n  \"b\"]\nweights = { x = 1 }\n");
+  auto config =
+      good("[[listener]]\naddress = \"0.0.0.0:25\"\n[pop3]\nhosts = [\"a\",\n  \"b\"]\nweights = { x = 1 }\n");
   const Pop3& pop3 = config->get<Pop3>();
   CHECK(pop3.origin().to_string() == "postern.toml:4:2");
   CHECK(pop3.origin("hosts").to_string() == "postern.toml:5:9");
@@ -121,7 +122,8 @@ TEST_CASE("all errors come at once, in the order of the file") {
 }
 
 TEST_CASE("warnings can be waived by code, with a reason") {
-  Loaded loaded = load(kHost + "[[waive]]\nwarning = \"pop3.long-lines\"\nreason = \"old clients\"\n[pop3]\nmax_line = 2000\n");
+  Loaded loaded =
+      load(kHost + "[[waive]]\nwarning = \"pop3.long-lines\"\nreason = \"old clients\"\n[pop3]\nmax_line = 2000\n");
   CHECK(loaded.config != nullptr);
   CHECK(loaded.diagnostics.render() == "");
   CHECK(loaded.diagnostics.unused_waivers().empty());
@@ -135,7 +137,8 @@ TEST_CASE("warnings can be waived by code, with a reason") {
 }
 
 TEST_CASE("the configuration in force is shown with origins, secrets hidden, and reads back") {
-  auto config = good("[[listener]]\naddress = \"[::1]:25\"\n[domain.\"example.org\"]\n[pop3]\npassword = \"sesame\"\nweights.a = 1\n");
+  auto config = good(
+      "[[listener]]\naddress = \"[::1]:25\"\n[domain.\"example.org\"]\n[pop3]\npassword = \"sesame\"\nweights.a = 1\n");
   CHECK(config->render(true) ==
         "hostname = \"mx.example.org\"                     # postern.toml:1:1\n"
         "\n"
@@ -172,11 +175,14 @@ TEST_CASE("the configuration in force is shown with origins, secrets hidden, and
 
 TEST_CASE("two configurations are compared setting by setting") {
   auto before = good("[pop3]\npassword = \"one\"\nmax_line = 300\n");
-  auto after = good("[[listener]]\naddress = \"[::1]:25\"\n[pop3]\n# moved\npassword = \"two\"\nmax_line = 300\nlimits.per_minute = 61\nhosts = [\"x\"]\n");
+  auto after = good(
+      "[[listener]]\naddress = \"[::1]:25\"\n[pop3]\n# moved\npassword = \"two\"\nmax_line = 300\nlimits.per_minute = "
+      "61\nhosts = [\"x\"]\n");
   std::string all;
   for (const ConfigChange& change : before->compare(*after)) {
     const char* when[] = {"live", "new sessions", "restart"};
-    all += change.path + ": " + change.before + " -> " + change.after + " (" + when[static_cast<int>(change.apply)] + ")\n";
+    all += change.path + ": " + change.before + " -> " + change.after + " (" + when[static_cast<int>(change.apply)] +
+           ")\n";
   }
   CHECK(all ==
         "listener[0]:  -> [[listener]] (restart)\n"
@@ -215,11 +221,15 @@ void describe(Schema<Beside>& s) {
 struct Nameless {
   Role role = Role::kMx;
 };
-void describe(Schema<Nameless>& s) { s.field("role", &Nameless::role, "No names."); }
+void describe(Schema<Nameless>& s) {
+  s.field("role", &Nameless::role, "No names.");
+}
 struct Greedy {
   int include = 0;
 };
-void describe(Schema<Greedy>& s) { s.field("include", &Greedy::include, "Not ours."); }
+void describe(Schema<Greedy>& s) {
+  s.field("include", &Greedy::include, "Not ours.");
+}
 
 TEST_CASE("wrong declarations are refused at start") {
   ConfigSchemas schemas;
@@ -237,7 +247,8 @@ TEST_CASE("a module may have a table inside another module's") {
   config_testing::add_all(schemas);
   schemas.add<Beside>();
   Diagnostics diagnostics;
-  auto config = Config::parse(schemas, "postern.toml", kHost + "[pop3]\nmax_line = 300\n[pop3.more.deep]\nx = 4\n", diagnostics);
+  auto config =
+      Config::parse(schemas, "postern.toml", kHost + "[pop3]\nmax_line = 300\n[pop3.more.deep]\nx = 4\n", diagnostics);
   REQUIRE_MESSAGE(config != nullptr, diagnostics.render());
   CHECK(config->get<Beside>().x == 4);
   CHECK(config->get<Pop3>().max_line == 300);

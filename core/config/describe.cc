@@ -25,9 +25,12 @@ std::string describe_scalar(const FieldInfo& field, bool plural) {
     if (shows_minimum(field)) low = limit_to_text(field.kind, *field.min);
     if (shows_maximum(field)) high = limit_to_text(field.kind, *field.max);
   }
-  if (!low.empty() && !high.empty()) out += fmt::format(", {} to {}", low, high);
-  else if (!low.empty()) out += ", at least " + low;
-  else if (!high.empty()) out += ", at most " + high;
+  if (!low.empty() && !high.empty())
+    out += fmt::format(", {} to {}", low, high);
+  else if (!low.empty())
+    out += ", at least " + low;
+  else if (!high.empty())
+    out += ", at most " + high;
   const std::size_t kUnsaid = FieldInfo{}.max_length;
   if (field.kind == ScalarKind::kString && field.min_length > 0)
     out += fmt::format(", {} to {} octets", field.min_length, field.max_length);
@@ -38,7 +41,8 @@ std::string describe_scalar(const FieldInfo& field, bool plural) {
 
 std::string describe_count(const FieldInfo& field) {
   const std::size_t kUnsaid = FieldInfo{}.max_items;
-  if (field.min_items > 0 && field.max_items != kUnsaid) return fmt::format("; {} to {} items", field.min_items, field.max_items);
+  if (field.min_items > 0 && field.max_items != kUnsaid)
+    return fmt::format("; {} to {} items", field.min_items, field.max_items);
   if (field.min_items > 0) return fmt::format("; at least {} item{}", field.min_items, field.min_items == 1 ? "" : "s");
   if (field.max_items != kUnsaid) return fmt::format("; at most {} items", field.max_items);
   return {};
@@ -48,21 +52,31 @@ std::string describe_count(const FieldInfo& field) {
 
 std::string describe_type(const FieldInfo& field) {
   switch (field.shape) {
-    case FieldShape::kList: return "list of " + describe_scalar(field, true) + describe_count(field);
-    case FieldShape::kMap: return "table from names to " + describe_scalar(field, true) + describe_count(field);
-    case FieldShape::kTable: return "table";
-    case FieldShape::kOptionalTable: return "table, optional";
-    case FieldShape::kTables: return "tables, one for each" + describe_count(field);
-    case FieldShape::kTableMap: return "tables by name" + describe_count(field);
-    default: return describe_scalar(field, false);
+    case FieldShape::kList:
+      return "list of " + describe_scalar(field, true) + describe_count(field);
+    case FieldShape::kMap:
+      return "table from names to " + describe_scalar(field, true) + describe_count(field);
+    case FieldShape::kTable:
+      return "table";
+    case FieldShape::kOptionalTable:
+      return "table, optional";
+    case FieldShape::kTables:
+      return "tables, one for each" + describe_count(field);
+    case FieldShape::kTableMap:
+      return "tables by name" + describe_count(field);
+    default:
+      return describe_scalar(field, false);
   }
 }
 
 std::string_view describe_apply(Apply apply) {
   switch (apply) {
-    case Apply::kLive: return "applies at once";
-    case Apply::kNewSessions: return "applies to new sessions";
-    case Apply::kRestart: break;
+    case Apply::kLive:
+      return "applies at once";
+    case Apply::kNewSessions:
+      return "applies to new sessions";
+    case Apply::kRestart:
+      break;
   }
   return "needs a restart";
 }
@@ -76,10 +90,12 @@ std::string default_text(const FieldInfo& field, const void* settings) {
 
 std::string example_text(const FieldInfo& field) {
   const std::string& example = field.example;
-  bool bare_kind = field.kind == ScalarKind::kBool || field.kind == ScalarKind::kInteger || field.kind == ScalarKind::kFloat;
+  bool bare_kind =
+      field.kind == ScalarKind::kBool || field.kind == ScalarKind::kInteger || field.kind == ScalarKind::kFloat;
   if (example.empty() || bare_kind) return example;
   if (field.shape == FieldShape::kList && !example.starts_with('[')) return fmt::format("[{}]", toml_quoted(example));
-  bool is_toml = example.starts_with('"') || example.starts_with('\'') || example.starts_with('[') || example.starts_with('{');
+  bool is_toml =
+      example.starts_with('"') || example.starts_with('\'') || example.starts_with('[') || example.starts_with('{');
   bool is_endpoint = field.kind == ScalarKind::kEndpoint && example.starts_with('[');  // "[::1]:25" is no list
   return is_toml && !(is_endpoint && field.shape != FieldShape::kList) ? example : toml_quoted(example);
 }

@@ -16,13 +16,18 @@ constexpr std::size_t kMaxWord = 64;        // longer words are not compared
 void append_visible(std::string& out, std::string_view text) {
   for (char c : text) {
     auto octet = static_cast<unsigned char>(c);
-    if (c == '\t') out += ' ';
-    else if (octet < 0x20 || octet == 0x7f) out += fmt::format("\\x{:02x}", octet);
-    else out += c;
+    if (c == '\t')
+      out += ' ';
+    else if (octet < 0x20 || octet == 0x7f)
+      out += fmt::format("\\x{:02x}", octet);
+    else
+      out += c;
   }
 }
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
 
 // The line and a caret below the column. Long lines are cut around the column.
 void append_excerpt(std::string& out, const Origin& origin) {
@@ -43,8 +48,10 @@ void append_excerpt(std::string& out, const Origin& origin) {
   append_visible(before, line.substr(start, at - start));
   for (char c : before)
     if (!is_continuation(c)) out += ' ';
-  if (origin.column != 0) out += '^';
-  else out.erase(out.size() - 1);
+  if (origin.column != 0)
+    out += '^';
+  else
+    out.erase(out.size() - 1);
   out += '\n';
 }
 
@@ -91,7 +98,8 @@ std::string_view SourceText::line(std::uint32_t number) const {
 std::string Origin::to_string() const {
   if (!source) return "default";
   if (line == 0) return source->name();
-  return column == 0 ? fmt::format("{}:{}", source->name(), line) : fmt::format("{}:{}:{}", source->name(), line, column);
+  return column == 0 ? fmt::format("{}:{}", source->name(), line)
+                     : fmt::format("{}:{}:{}", source->name(), line, column);
 }
 
 void Diagnostics::error(const Origin& origin, std::string text, std::string hint) {

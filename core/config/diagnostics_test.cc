@@ -7,7 +7,9 @@
 namespace postern {
 namespace {
 
-std::shared_ptr<const SourceText> source(std::string text) { return std::make_shared<SourceText>("root.lua", std::move(text)); }
+std::shared_ptr<const SourceText> source(std::string text) {
+  return std::make_shared<SourceText>("root.lua", std::move(text));
+}
 
 TEST_CASE("lines are found by number") {
   auto text = source("one\r\ntwo\n\nfour");
@@ -66,7 +68,7 @@ TEST_CASE("the nearest word is one that was probably meant") {
   CHECK(nearest_word("idle_timout", known) == "idle_timeout");
   CHECK(nearest_word("idle-timeout", known) == "idle_timeout");
   CHECK(nearest_word("MAX_LINE", known) == "max_line");
-  CHECK(nearest_word("max_lnie", known) == "max_line");   // a swap is one mistake
+  CHECK(nearest_word("max_lnie", known) == "max_line");  // a swap is one mistake
   CHECK(nearest_word("host", known) == "hosts");
   CHECK(nearest_word("tsl", known) == "tls");
   CHECK_FALSE(nearest_word("banana", known));

@@ -48,7 +48,8 @@ class Flattener {
   }
 
   // `header_path` is the name in headers, where elements of lists have no number.
-  void tables(const SchemaBase& schema, const void* settings, const std::string& path, const std::string& header_path, Apply outer) {
+  void tables(const SchemaBase& schema, const void* settings, const std::string& path, const std::string& header_path,
+              Apply outer) {
     for (const FieldInfo& field : schema.fields()) {
       if (!field.child) continue;
       Apply apply = field.apply.value_or(schema.default_apply().value_or(outer));
@@ -61,7 +62,8 @@ class Flattener {
           child_path = joined_path(child_path, key);
           child_header = joined_path(child_header, key);
         }
-        rows_.push_back({is_list ? fmt::format("[[{}]]", child_header) : fmt::format("[{}]", child_header), child_path, "", "", apply});
+        rows_.push_back({is_list ? fmt::format("[[{}]]", child_header) : fmt::format("[{}]", child_header), child_path,
+                         "", "", apply});
         keys(*field.child, child, child_path, apply);
         tables(*field.child, child, child_path, child_header, apply);
       }
@@ -79,7 +81,8 @@ const Origin* origin_of(const Origins& origins, const std::string& path) {
 
 void write_row(std::string& out, const Row& row, const Origins& origins, bool with_origins) {
   const Origin* origin = origin_of(origins, row.path);
-  std::string line = row.header.empty() ? fmt::format("{} = {}", toml_key(row.key), row.secret ? kHidden : row.text) : row.header;
+  std::string line =
+      row.header.empty() ? fmt::format("{} = {}", toml_key(row.key), row.secret ? kHidden : row.text) : row.header;
   if (!row.header.empty()) out += '\n';
   out += line;
   if (with_origins && (row.header.empty() || origin != nullptr)) {
@@ -122,7 +125,8 @@ std::vector<ConfigChange> Config::compare(const Config& next) const {
     for (const Part& part : config.parts_) {
       std::vector<Row> rows;
       Flattener(rows).keys(*part.schema, part.settings.get(), part.schema->path(), Apply::kRestart);
-      Flattener(rows).tables(*part.schema, part.settings.get(), part.schema->path(), part.schema->path(), Apply::kRestart);
+      Flattener(rows).tables(*part.schema, part.settings.get(), part.schema->path(), part.schema->path(),
+                             Apply::kRestart);
       for (Row& row : rows)
         if (row.header.empty() || row.header.starts_with("[[")) all.emplace(row.path, std::move(row));
     }
@@ -136,8 +140,10 @@ std::vector<ConfigChange> Config::compare(const Config& next) const {
   std::vector<ConfigChange> changes;
   for (const auto& [path, row] : before) {
     auto found = after.find(path);
-    if (found == after.end()) changes.push_back({path, shown(row), "", row.apply});
-    else if (found->second.text != row.text) changes.push_back({path, shown(row), shown(found->second), found->second.apply});
+    if (found == after.end())
+      changes.push_back({path, shown(row), "", row.apply});
+    else if (found->second.text != row.text)
+      changes.push_back({path, shown(row), shown(found->second), found->second.apply});
   }
   for (const auto& [path, row] : after)
     if (!before.contains(path)) changes.push_back({path, "", shown(row), row.apply});

@@ -94,7 +94,8 @@ class Includer {
 
 }  // namespace
 
-std::optional<std::string> read_config_file(const std::filesystem::path& file, const Origin& asked_at, Diagnostics& diagnostics) {
+std::optional<std::string> read_config_file(const std::filesystem::path& file, const Origin& asked_at,
+                                            Diagnostics& diagnostics) {
   auto refuse = [&](std::string_view why) {
     diagnostics.error(asked_at, fmt::format("{} cannot be read: {}", toml_quoted(file.string()), why));
     return std::nullopt;
@@ -110,12 +111,13 @@ std::optional<std::string> read_config_file(const std::filesystem::path& file, c
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (in.bad()) return refuse(std::strerror(errno));
   text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > Config::kMaxFileBytes) return refuse(fmt::format("it is larger than {}", to_text(Size{Config::kMaxFileBytes})));
+  if (text.size() > Config::kMaxFileBytes)
+    return refuse(fmt::format("it is larger than {}", to_text(Size{Config::kMaxFileBytes})));
   return text;
 }
 
-std::optional<ConfigValue> read_config_tree(const std::string& name, std::string text, const std::filesystem::path& folder,
-                                            Diagnostics& diagnostics) {
+std::optional<ConfigValue> read_config_tree(const std::string& name, std::string text,
+                                            const std::filesystem::path& folder, Diagnostics& diagnostics) {
   if (text.size() > Config::kMaxFileBytes) {
     diagnostics.error({std::make_shared<SourceText>(name, ""), 0, 0},
                       fmt::format("the text is larger than {}", to_text(Size{Config::kMaxFileBytes})));

@@ -37,7 +37,8 @@ Loaded load(const std::filesystem::path& file) {
   return {config, diagnostics.render()};
 }
 
-const std::string kMain = "include = [\"conf.d/*.toml\"]\nhostname = \"mx.example.org\"\n[[listener]]\naddress = \"[::1]:25\"\n";
+const std::string kMain =
+    "include = [\"conf.d/*.toml\"]\nhostname = \"mx.example.org\"\n[[listener]]\naddress = \"[::1]:25\"\n";
 
 TEST_CASE("tables of included files are joined and appended in the order of their names") {
   Folder folder;
@@ -64,10 +65,12 @@ TEST_CASE("a key defined twice is an error that names both places") {
   folder.write("conf.d/a.toml", "[pop3]\nmax_line = 301\n");
   Loaded loaded = load(folder.path / "postern.toml");
   CHECK(loaded.config == nullptr);
-  CHECK(loaded.messages == "conf.d/a.toml:2:1: error: pop3.max_line is defined twice\n"
-                           "  2 | max_line = 301\n"
-                           "    | ^\n"
-                           "  it was first defined at " + (folder.path / "postern.toml").string() + ":6:1\n");
+  CHECK(loaded.messages ==
+        "conf.d/a.toml:2:1: error: pop3.max_line is defined twice\n"
+        "  2 | max_line = 301\n"
+        "    | ^\n"
+        "  it was first defined at " +
+            (folder.path / "postern.toml").string() + ":6:1\n");
 }
 
 TEST_CASE("syntax errors of several included files come together") {
@@ -76,13 +79,14 @@ TEST_CASE("syntax errors of several included files come together") {
   folder.write("conf.d/a.toml", "x\n");
   folder.write("conf.d/b.toml", "[y\n");
   Loaded loaded = load(folder.path / "postern.toml");
-  CHECK(loaded.messages == "conf.d/a.toml:1:2: error: \"=\" is missing after the key\n"
-                           "  1 | x\n"
-                           "    |  ^\n"
-                           "  settings are written key = value\n"
-                           "conf.d/b.toml:1:3: error: this table's name has no closing bracket\n"
-                           "  1 | [y\n"
-                           "    |   ^\n");
+  CHECK(loaded.messages ==
+        "conf.d/a.toml:1:2: error: \"=\" is missing after the key\n"
+        "  1 | x\n"
+        "    |  ^\n"
+        "  settings are written key = value\n"
+        "conf.d/b.toml:1:3: error: this table's name has no closing bracket\n"
+        "  1 | [y\n"
+        "    |   ^\n");
 }
 
 TEST_CASE("an empty folder is no error, a missing file is one, and included files include nothing") {
@@ -92,12 +96,14 @@ TEST_CASE("an empty folder is no error, a missing file is one, and included file
 
   folder.write("postern.toml", "include = [\"missing.toml\", 3]\nhostname = \"mx.example.org\"\n");
   CHECK(load(folder.path / "postern.toml").messages ==
-        (folder.path / "postern.toml").string() + ":1:12: error: there is no file \"missing.toml\"\n"
-        "  1 | include = [\"missing.toml\", 3]\n"
-        "    |            ^\n" +
-        (folder.path / "postern.toml").string() + ":1:28: error: include should list the names of files, but has the integer 3\n"
-        "  1 | include = [\"missing.toml\", 3]\n"
-        "    |                            ^\n");
+        (folder.path / "postern.toml").string() +
+            ":1:12: error: there is no file \"missing.toml\"\n"
+            "  1 | include = [\"missing.toml\", 3]\n"
+            "    |            ^\n" +
+            (folder.path / "postern.toml").string() +
+            ":1:28: error: include should list the names of files, but has the integer 3\n"
+            "  1 | include = [\"missing.toml\", 3]\n"
+            "    |                            ^\n");
 
   folder.write("postern.toml", kMain);
   folder.write("conf.d/a.toml", "include = [\"b.toml\"]\n");

@@ -28,7 +28,8 @@ std::string in_table(const std::string& path) {
   return path.ends_with(']') ? "in " + path : fmt::format("in [{}]", path);
 }
 
-void note(Located* located, std::map<std::string, Origin, std::less<>>& keys, const std::string& key, const Origin& origin) {
+void note(Located* located, std::map<std::string, Origin, std::less<>>& keys, const std::string& key,
+          const Origin& origin) {
   if (located != nullptr) keys.insert_or_assign(key, origin);
 }
 
@@ -84,7 +85,8 @@ void ConfigReader::fill_field(const Frame& frame, const FieldInfo& field, Locate
   const ConfigEntry* entry = frame.value != nullptr ? frame.value->find(field.name) : nullptr;
   if (entry != nullptr) {
     origins_->insert_or_assign(joined_path(frame.path, field.name), entry->origin);
-    if (located != nullptr) located->keys_.insert_or_assign(field.name, field.child ? entry->origin : entry->value.origin);
+    if (located != nullptr)
+      located->keys_.insert_or_assign(field.name, field.child ? entry->origin : entry->value.origin);
     read_value(frame, field, *entry, located);
   } else if (field.shape == FieldShape::kTable) {
     read_table(field, nullptr, frame);  // its defaults are checked, and its required keys are missed
@@ -95,14 +97,18 @@ void ConfigReader::fill_field(const Frame& frame, const FieldInfo& field, Locate
 }
 
 void ConfigReader::missing(const Frame& frame, const FieldInfo& field) {
-  bool needs_items = field.min_items > 0 && (field.shape == FieldShape::kTables || field.shape == FieldShape::kTableMap);
+  bool needs_items =
+      field.min_items > 0 && (field.shape == FieldShape::kTables || field.shape == FieldShape::kTableMap);
   if (needs_items) {
     std::string path = joined_path(frame.path, field.name);
-    std::string header = field.shape == FieldShape::kTables ? fmt::format("[[{}]]", path) : fmt::format("[{}.NAME]", path);
+    std::string header =
+        field.shape == FieldShape::kTables ? fmt::format("[[{}]]", path) : fmt::format("[{}.NAME]", path);
     diagnostics_.error(frame.where, fmt::format("{} is missing; at least {} needed", header, field.min_items));
   } else if (field.required) {
-    std::string example = field.example.empty() ? "" : fmt::format("for example: {} = {}", field.name, example_text(field));
-    diagnostics_.error(frame.where, fmt::format("the key \"{}\" is missing {}", field.name, in_table(frame.path)), example);
+    std::string example =
+        field.example.empty() ? "" : fmt::format("for example: {} = {}", field.name, example_text(field));
+    diagnostics_.error(frame.where, fmt::format("the key \"{}\" is missing {}", field.name, in_table(frame.path)),
+                       example);
   }
 }
 
@@ -119,15 +125,21 @@ void ConfigReader::read_value(const Frame& frame, const FieldInfo& field, const 
     case FieldShape::kOne:
     case FieldShape::kOptional: {
       std::string path = joined_path(frame.path, field.name);
-      if (auto scalar = read_scalar(entry.value, {field, path, folder_, diagnostics_})) field.set(frame.settings, {*scalar});
+      if (auto scalar = read_scalar(entry.value, {field, path, folder_, diagnostics_}))
+        field.set(frame.settings, {*scalar});
       return;
     }
-    case FieldShape::kList: return read_list(field, entry, frame, located);
-    case FieldShape::kMap: return read_map(field, entry, frame, located);
+    case FieldShape::kList:
+      return read_list(field, entry, frame, located);
+    case FieldShape::kMap:
+      return read_map(field, entry, frame, located);
     case FieldShape::kTable:
-    case FieldShape::kOptionalTable: return read_table(field, &entry, frame);
-    case FieldShape::kTables: return read_tables(field, entry, frame);
-    case FieldShape::kTableMap: return read_table_map(field, entry, frame);
+    case FieldShape::kOptionalTable:
+      return read_table(field, &entry, frame);
+    case FieldShape::kTables:
+      return read_tables(field, entry, frame);
+    case FieldShape::kTableMap:
+      return read_table_map(field, entry, frame);
   }
 }
 
@@ -227,7 +239,8 @@ void ConfigReader::wrong_shape(const std::string& path, const FieldInfo& field, 
   open_.insert(&value);  // its content has been reported as a whole
 }
 
-bool ConfigReader::count_is_right(const std::string& path, const FieldInfo& field, const Origin& origin, std::size_t items) {
+bool ConfigReader::count_is_right(const std::string& path, const FieldInfo& field, const Origin& origin,
+                                  std::size_t items) {
   if (items >= field.min_items && items <= field.max_items) return true;
   bool few = items < field.min_items;
   Origin shown = field.secret ? without_text(origin) : origin;
@@ -245,7 +258,8 @@ void ConfigReader::report_unknown(const ConfigValue& table, const std::string& p
       bool is_table = entry.value.table() != nullptr || entry.value.is_tables();
       std::string what = is_table ? fmt::format("unknown table [{}]", entry_path)
                                   : fmt::format("unknown key \"{}\" {}", entry.key, in_table(path));
-      // Nobody has said that an unknown key holds no secret; its line is shown all the same, being the administrator's own.
+      // Nobody has said that an unknown key holds no secret; its line is shown all the same, being the administrator's
+      // own.
       diagnostics_.error(entry.origin, what, hint_for_unknown(entry, known->second));
       continue;
     }
@@ -264,8 +278,9 @@ std::string ConfigReader::hint_for_unknown(const ConfigEntry& entry, const std::
   // The right key in the wrong table, often after a [table] line that came too early.
   for (const auto& other : schemas_.entries())
     if (other.schema->find(entry.key) != nullptr)
-      return other.schema->path().empty() ? fmt::format("\"{}\" belongs at the top level, above the first [table]", entry.key)
-                                          : fmt::format("\"{}\" belongs in [{}]", entry.key, other.schema->path());
+      return other.schema->path().empty()
+                 ? fmt::format("\"{}\" belongs at the top level, above the first [table]", entry.key)
+                 : fmt::format("\"{}\" belongs in [{}]", entry.key, other.schema->path());
   return {};
 }
 

@@ -18,7 +18,8 @@ namespace postern {
 
 class ConfigReader {
  public:
-  ConfigReader(const ConfigSchemas& schemas, const ConfigValue& root, std::filesystem::path folder, Diagnostics& diagnostics)
+  ConfigReader(const ConfigSchemas& schemas, const ConfigValue& root, std::filesystem::path folder,
+               Diagnostics& diagnostics)
       : schemas_(schemas), root_(root), folder_(std::move(folder)), diagnostics_(diagnostics) {}
 
   std::shared_ptr<const Config> read();
@@ -53,9 +54,9 @@ class ConfigReader {
   const ConfigValue& root_;
   std::filesystem::path folder_;
   Diagnostics& diagnostics_;
-  std::map<std::string, Origin, std::less<>>* origins_ = nullptr;     // of the part that is being filled
-  std::map<const ConfigValue*, std::vector<std::string>> known_;      // the keys of each table that some schema reads
-  std::set<const ConfigValue*> open_;                                 // maps: any key is right, and has been read
+  std::map<std::string, Origin, std::less<>>* origins_ = nullptr;  // of the part that is being filled
+  std::map<const ConfigValue*, std::vector<std::string>> known_;   // the keys of each table that some schema reads
+  std::set<const ConfigValue*> open_;                              // maps: any key is right, and has been read
 };
 
 }  // namespace postern

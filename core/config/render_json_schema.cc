@@ -15,7 +15,9 @@ constexpr const char* kDurationPattern = "^ *(([0-9]+ *(w|d|h|m|s|ms|us|ns) *)+|
 Json scalar_schema(const FieldInfo& field) {
   Json out = Json::object();
   switch (field.kind) {
-    case ScalarKind::kBool: out["type"] = "boolean"; break;
+    case ScalarKind::kBool:
+      out["type"] = "boolean";
+      break;
     case ScalarKind::kInteger:
       out["type"] = "integer";
       if (field.min) out["minimum"] = *field.min;
@@ -36,7 +38,8 @@ Json scalar_schema(const FieldInfo& field) {
       out["pattern"] = kDurationPattern;
       out["maximum"] = 0;
       break;
-    default: out["type"] = "string";
+    default:
+      out["type"] = "string";
   }
   if (!field.allowed.empty()) out["enum"] = field.allowed;
   if (field.kind == ScalarKind::kString && field.allowed.empty()) {
@@ -52,11 +55,21 @@ Json field_schema(const FieldInfo& field, const void* settings) {
   Json out;
   switch (field.shape) {
     case FieldShape::kOne:
-    case FieldShape::kOptional: out = scalar_schema(field); break;
-    case FieldShape::kList: out = {{"type", "array"}, {"items", scalar_schema(field)}}; break;
-    case FieldShape::kMap: out = {{"type", "object"}, {"additionalProperties", scalar_schema(field)}}; break;
-    case FieldShape::kTable: out = table_schema(*field.child, field.children(settings).front().second); break;
-    case FieldShape::kOptionalTable: out = table_schema(*field.child, field.child->make().get()); break;
+    case FieldShape::kOptional:
+      out = scalar_schema(field);
+      break;
+    case FieldShape::kList:
+      out = {{"type", "array"}, {"items", scalar_schema(field)}};
+      break;
+    case FieldShape::kMap:
+      out = {{"type", "object"}, {"additionalProperties", scalar_schema(field)}};
+      break;
+    case FieldShape::kTable:
+      out = table_schema(*field.child, field.children(settings).front().second);
+      break;
+    case FieldShape::kOptionalTable:
+      out = table_schema(*field.child, field.child->make().get());
+      break;
     case FieldShape::kTables:
       out = {{"type", "array"}, {"items", table_schema(*field.child, field.child->make().get())}};
       break;
@@ -71,7 +84,8 @@ Json field_schema(const FieldInfo& field, const void* settings) {
   if (is_map && field.min_items > 0) out["minProperties"] = field.min_items;
   if (is_map) out["maxProperties"] = field.max_items;
   std::string standard = default_text(field, settings);
-  out["description"] = field.doc + " (" + describe_type(field) + (standard.empty() ? "" : "; default " + standard) + ")";
+  out["description"] =
+      field.doc + " (" + describe_type(field) + (standard.empty() ? "" : "; default " + standard) + ")";
   return out;
 }
 
@@ -113,13 +127,14 @@ std::string ConfigSchemas::render_json_schema() const {
                  {"additionalProperties", false},
                  {"properties", {{"warning", text}, {"reason", text}}},
                  {"required", {"warning", "reason"}}};
-  Json root = {{"$schema", "http://json-schema.org/draft-07/schema#"},
-               {"title", "Postern's configuration"},
-               {"type", "object"},
-               {"additionalProperties", false},
-               {"properties",
-                {{"include", {{"type", "array"}, {"items", text}, {"description", "Further files, as patterns."}}},
-                 {"waive", {{"type", "array"}, {"items", waiver}, {"description", "Warnings that do not matter here."}}}}}};
+  Json root = {
+      {"$schema", "http://json-schema.org/draft-07/schema#"},
+      {"title", "Postern's configuration"},
+      {"type", "object"},
+      {"additionalProperties", false},
+      {"properties",
+       {{"include", {{"type", "array"}, {"items", text}, {"description", "Further files, as patterns."}}},
+        {"waive", {{"type", "array"}, {"items", waiver}, {"description", "Warnings that do not matter here."}}}}}};
   for (const Entry& entry : entries_) place(root, *entry.schema);
   return root.dump(2) + "\n";
 }

@@ -27,12 +27,14 @@ class Sample {
       prose(field.doc);
       Apply apply = field.apply.value_or(schema.default_apply().value_or(outer));
       std::string unset = !field.required && default_text(field, settings).empty() ? "; not set by default" : "";
-      prose(fmt::format("({}; {}{}{})", describe_type(field), describe_apply(apply), field.required ? "; required" : unset,
-                        field.secret ? "; secret" : ""));
+      prose(fmt::format("({}; {}{}{})", describe_type(field), describe_apply(apply),
+                        field.required ? "; required" : unset, field.secret ? "; secret" : ""));
       std::string value = default_text(field, settings);
       std::string example = example_text(field);
-      if (value.empty()) value = example.empty() ? placeholder(field) : example;
-      else if (!example.empty() && example != value) out += fmt::format("# Example: {} = {}\n", toml_key(field.name), example);
+      if (value.empty())
+        value = example.empty() ? placeholder(field) : example;
+      else if (!example.empty() && example != value)
+        out += fmt::format("# Example: {} = {}\n", toml_key(field.name), example);
       bool live = field.required && !example.empty() && !commented;
       out += fmt::format("{}{} = {}\n", live ? "" : "#", toml_key(field.name), value);
     }
@@ -63,15 +65,23 @@ class Sample {
   static std::string placeholder(const FieldInfo& field) {
     if (field.shape == FieldShape::kMap) return "{}";
     switch (field.kind) {
-      case ScalarKind::kBool: return "false";
+      case ScalarKind::kBool:
+        return "false";
       case ScalarKind::kInteger:
-      case ScalarKind::kFloat: return "0";
-      case ScalarKind::kSize: return "\"1 MiB\"";
-      case ScalarKind::kDuration: return "\"1m\"";
-      case ScalarKind::kEndpoint: return "\"127.0.0.1:25\"";
-      case ScalarKind::kAddress: return "\"192.0.2.1\"";
-      case ScalarKind::kNetwork: return "\"192.0.2.0/24\"";
-      default: return field.allowed.empty() ? "\"...\"" : toml_quoted(field.allowed.front());
+      case ScalarKind::kFloat:
+        return "0";
+      case ScalarKind::kSize:
+        return "\"1 MiB\"";
+      case ScalarKind::kDuration:
+        return "\"1m\"";
+      case ScalarKind::kEndpoint:
+        return "\"127.0.0.1:25\"";
+      case ScalarKind::kAddress:
+        return "\"192.0.2.1\"";
+      case ScalarKind::kNetwork:
+        return "\"192.0.2.0/24\"";
+      default:
+        return field.allowed.empty() ? "\"...\"" : toml_quoted(field.allowed.front());
     }
   }
 };
@@ -80,9 +90,11 @@ class Sample {
 
 std::string ConfigSchemas::render_sample() const {
   Sample sample;
-  sample.prose("Postern's configuration. Generated from the declarations of its modules; every setting stands here at its "
-               "default, commented out. Uncomment what should differ, then run: postern check");
-  sample.out += "\n# Further files; their [[tables]] are appended to those of this file.\n#include = [\"conf.d/*.toml\"]\n";
+  sample.prose(
+      "Postern's configuration. Generated from the declarations of its modules; every setting stands here at its "
+      "default, commented out. Uncomment what should differ, then run: postern check");
+  sample.out +=
+      "\n# Further files; their [[tables]] are appended to those of this file.\n#include = [\"conf.d/*.toml\"]\n";
   std::vector<std::shared_ptr<void>> made;
   for (const Entry& entry : entries_) {
     made.push_back(entry.schema->make());

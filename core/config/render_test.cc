@@ -45,7 +45,8 @@ TEST_CASE("the sample explains each setting") {
                     "# (duration, 10m to 1d; applies to new sessions)\n"
                     "# Example: idle_timeout = \"15m\"\n"
                     "#idle_timeout = \"10m\"\n") != std::string::npos);
-  CHECK(sample.find("\n# Our name.\n# (text; needs a restart; required)\nhostname = \"mx.example.org\"\n") != std::string::npos);
+  CHECK(sample.find("\n# Our name.\n# (text; needs a restart; required)\nhostname = \"mx.example.org\"\n") !=
+        std::string::npos);
   CHECK(sample.find("\n# Listeners.\n# (tables, one for each)\n#[[listener]]\n") != std::string::npos);
 }
 
@@ -54,8 +55,8 @@ TEST_CASE("the manual has each setting with type, default, effect and text") {
   CHECK(manual.find("\n## `[pop3]`\n\nPOP3 server (RFC 1939).\n") != std::string::npos);
   CHECK(manual.find("\n### `idle_timeout`\n\nduration, 10m to 1d; default `\"10m\"`; applies to new sessions.\n\n"
                     "How long a silent client is kept.\n\n    idle_timeout = \"15m\"\n") != std::string::npos);
-  CHECK(manual.find("\n### `password`\n\ntext, at most 8 octets; default `\"\"`; applies to new sessions. Secret: never shown.\n") !=
-        std::string::npos);
+  CHECK(manual.find("\n### `password`\n\ntext, at most 8 octets; default `\"\"`; applies to new sessions. Secret: "
+                    "never shown.\n") != std::string::npos);
   CHECK(manual.find("\n## `[domain.NAME]`\n") != std::string::npos);
   CHECK(manual.find("\n### `per_minute`\n\ninteger, 1 to 1000; default `60`; applies at once.\n") != std::string::npos);
   CHECK(manual.find("\n### `ratio`\n\nnumber, 0 to 1; default `0.5`; applies to new sessions.\n") != std::string::npos);

@@ -24,7 +24,8 @@ const KindWords& words(ScalarKind kind) {
       {"duration", "durations", "a duration", "write it with its unit, in quotes: \"30s\", \"5m\", \"2h\", \"1d\""},
       {"endpoint", "endpoints", "an endpoint", "write \"192.0.2.1:25\", \"[2001:db8::1]:25\" or \"unix:/path\""},
       {"IP address", "IP addresses", "an IP address", "write \"192.0.2.1\" or \"2001:db8::1\""},
-      {"IP network", "IP networks", "an IP network", "write \"192.0.2.0/24\" or \"2001:db8::/32\", without bits set beyond the prefix"},
+      {"IP network", "IP networks", "an IP network",
+       "write \"192.0.2.0/24\" or \"2001:db8::/32\", without bits set beyond the prefix"},
       {"path", "paths", "a path", "texts stand in quotes"},
       {"word", "words", "a word", "texts stand in quotes"},
   };
@@ -110,10 +111,12 @@ std::optional<ConfigScalar> read_word(const ConfigValue& value, const ScalarCont
     list += (list.empty() ? "" : ", ") + toml_quoted(word);
     known.push_back(word);
   }
-  return fail(value, context, fmt::format("is {}; allowed are {}", shown(value, context), list), did_you_mean(text, known));
+  return fail(value, context, fmt::format("is {}; allowed are {}", shown(value, context), list),
+              did_you_mean(text, known));
 }
 
-std::optional<ConfigScalar> read_string(const ConfigValue& value, const ScalarContext& context, const std::string& text) {
+std::optional<ConfigScalar> read_string(const ConfigValue& value, const ScalarContext& context,
+                                        const std::string& text) {
   const FieldInfo& field = context.field;
   for (char c : text) {
     auto octet = static_cast<unsigned char>(c);
@@ -128,10 +131,13 @@ std::optional<ConfigScalar> read_string(const ConfigValue& value, const ScalarCo
   }
   if (!field.allowed.empty()) return read_word(value, context, text);
   if (text.size() < field.min_length)
-    return fail(value, context, text.empty() ? "is empty"
-                                             : fmt::format("is {} octets long; the least allowed is {}", text.size(), field.min_length));
+    return fail(value, context,
+                text.empty()
+                    ? "is empty"
+                    : fmt::format("is {} octets long; the least allowed is {}", text.size(), field.min_length));
   if (text.size() > field.max_length)
-    return fail(value, context, fmt::format("is {} octets long; the most allowed is {}", text.size(), field.max_length));
+    return fail(value, context,
+                fmt::format("is {} octets long; the most allowed is {}", text.size(), field.max_length));
   return text;
 }
 
@@ -145,11 +151,16 @@ std::optional<ConfigScalar> read_text(const ConfigValue& value, const ScalarCont
   const auto* text = std::get_if<std::string>(&value.data);
   if (text == nullptr) return wrong_kind(value, context);
   switch (context.field.kind) {
-    case ScalarKind::kEnum: return read_word(value, context, *text);
-    case ScalarKind::kEndpoint: return parsed<Endpoint>(value, context, *text);
-    case ScalarKind::kAddress: return parsed<IpAddress>(value, context, *text);
-    case ScalarKind::kNetwork: return parsed<IpNetwork>(value, context, *text);
-    default: return read_string(value, context, *text);
+    case ScalarKind::kEnum:
+      return read_word(value, context, *text);
+    case ScalarKind::kEndpoint:
+      return parsed<Endpoint>(value, context, *text);
+    case ScalarKind::kAddress:
+      return parsed<IpAddress>(value, context, *text);
+    case ScalarKind::kNetwork:
+      return parsed<IpNetwork>(value, context, *text);
+    default:
+      return read_string(value, context, *text);
   }
 }
 
@@ -159,10 +170,13 @@ std::optional<ConfigScalar> read_unchecked(const ConfigValue& value, const Scala
       if (const auto* truth = std::get_if<bool>(&value.data)) return *truth;
       return wrong_kind(value, context);
     case ScalarKind::kInteger:
-    case ScalarKind::kFloat: return read_number(value, context);
+    case ScalarKind::kFloat:
+      return read_number(value, context);
     case ScalarKind::kSize:
-    case ScalarKind::kDuration: return read_measure(value, context);
-    default: return read_text(value, context);
+    case ScalarKind::kDuration:
+      return read_measure(value, context);
+    default:
+      return read_text(value, context);
   }
 }
 
@@ -183,7 +197,9 @@ struct Write {
   std::string operator()(Duration value) const { return toml_quoted(to_text(value)); }
   std::string operator()(const std::filesystem::path& value) const { return toml_quoted(value.string()); }
   template <class Address>
-  std::string operator()(const Address& value) const { return toml_quoted(value.to_string()); }
+  std::string operator()(const Address& value) const {
+    return toml_quoted(value.to_string());
+  }
 };
 
 }  // namespace
@@ -221,7 +237,9 @@ std::string map_to_toml(const FieldInfo& field, const std::vector<std::pair<std:
   return out.empty() ? "{}" : out + " }";
 }
 
-std::string kind_name(ScalarKind kind, bool plural) { return std::string(plural ? words(kind).many : words(kind).one); }
+std::string kind_name(ScalarKind kind, bool plural) {
+  return std::string(plural ? words(kind).many : words(kind).one);
+}
 
 std::string limit_to_text(ScalarKind kind, std::int64_t limit) {
   if (kind == ScalarKind::kSize) return to_text(Size{static_cast<std::uint64_t>(limit)});

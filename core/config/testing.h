@@ -21,7 +21,8 @@ struct Listener : Located {
 inline void describe(Schema<Listener>& s) {
   s.applies(Apply::kRestart);
   s.field("address", &Listener::address, "Where to listen.").required().example("0.0.0.0:25");
-  s.field("role", &Listener::role, "What the listener is for.").names({{"mx", Role::kMx}, {"submission", Role::kSubmission}});
+  s.field("role", &Listener::role, "What the listener is for.")
+      .names({{"mx", Role::kMx}, {"submission", Role::kSubmission}});
   s.field("proxy", &Listener::proxy, "Expect the PROXY protocol.");
   s.field("max_message", &Listener::max_message, "The largest message.").range(1_KiB, 1_GiB).example("25 MiB");
 }
@@ -42,9 +43,13 @@ struct Server {
 };
 inline void describe(Schema<Server>& s) {
   s.table("", "The server.");
-  s.field("hostname", &Server::hostname, "Our name.").required().example("mx.example.org").check([](const std::string& name) {
-    return name.find('.') == std::string::npos ? std::optional<std::string>("is not a full host name") : std::nullopt;
-  });
+  s.field("hostname", &Server::hostname, "Our name.")
+      .required()
+      .example("mx.example.org")
+      .check([](const std::string& name) {
+        return name.find('.') == std::string::npos ? std::optional<std::string>("is not a full host name")
+                                                   : std::nullopt;
+      });
   s.table_field("listener", &Server::listeners, "Listeners.");
   s.table_field("domain", &Server::domains, "Our domains.");
 }
@@ -93,7 +98,8 @@ inline void describe(Schema<Pop3>& s) {
   s.table_field("strangers", &Pop3::strangers, "Limits for strangers.");
   s.check([](const Pop3& settings, Diagnostics& d) {
     if (settings.apop && settings.password.empty()) d.error(settings.origin("apop"), "pop3.apop needs pop3.password");
-    if (settings.max_line > 1000) d.warning(settings.origin("max_line"), "pop3.long-lines", "lines of more than 1000 octets");
+    if (settings.max_line > 1000)
+      d.warning(settings.origin("max_line"), "pop3.long-lines", "lines of more than 1000 octets");
   });
 }
 

@@ -82,7 +82,9 @@ std::string quoted_part(std::string_view message) {
 constexpr std::string_view kQuoteHint = "texts, sizes and durations stand in quotes: \"25 MiB\", \"10m\"";
 
 Plain at_end_of_file(std::string_view message) {
-  auto parsing = [&](std::string_view what) { return message.find(fmt::format("parsing {}", what)) != std::string_view::npos; };
+  auto parsing = [&](std::string_view what) {
+    return message.find(fmt::format("parsing {}", what)) != std::string_view::npos;
+  };
   if (parsing("string")) return {"this text has no closing quote", {}};
   if (parsing("table header")) return {"this table's name has no closing bracket", {}};
   if (parsing("array")) return {"this list has no closing bracket", {}};
@@ -105,10 +107,12 @@ Plain in_plain_words(std::string_view message, bool at_line_end) {
   if (at_line_end && has("parsing table header")) return {"this table's name has no closing bracket", {}};
   if (at_line_end && has("parsing string")) return {"this text has no closing quote on its line", {}};
   if (at_line_end && has("parsing key-value pair") && !has("expected '='")) return {"a value is missing here", {}};
-  if (has("expected a comment or whitespace")) return {"something follows the value that does not belong to it", std::string(kQuoteHint)};
+  if (has("expected a comment or whitespace"))
+    return {"something follows the value that does not belong to it", std::string(kQuoteHint)};
   if (has("expected '='")) return {"\"=\" is missing after the key", "settings are written key = value"};
   if (has("parsing boolean")) return {"this is not a value", std::string(kQuoteHint)};
-  if (has("unknown escape")) return {fmt::format("\"{}\" means nothing in a text", found), "write \\\\ for a backslash, or use single quotes"};
+  if (has("unknown escape"))
+    return {fmt::format("\"{}\" means nothing in a text", found), "write \\\\ for a backslash, or use single quotes"};
   if (has("leading zeroes")) return {"a number must not begin with 0", {}};
   if (has("not representable")) return {"this number is too large", {}};
   if (has("utf-8")) return {"the file is not written in UTF-8 here", {}};
@@ -119,7 +123,8 @@ Plain in_plain_words(std::string_view message, bool at_line_end) {
   if (has("parsing table header")) return {"this table's name is not written as [name] or [[name]]", {}};
   if (has("integer") || has("floating-point") || has("value") || has("date") || has("time"))
     return {"this is not a value", std::string(kQuoteHint)};
-  if (has("key") || has("root table")) return {"a key or a [table] should stand here", "keys of other characters than a-z, 0-9, _ and - stand in quotes"};
+  if (has("key") || has("root table"))
+    return {"a key or a [table] should stand here", "keys of other characters than a-z, 0-9, _ and - stand in quotes"};
   return {std::string(message), {}};
 }
 

@@ -1,8 +1,8 @@
 // Sizes and durations as text. Both ways are exact: to_text() of any value parses to that value again.
+#include <fmt/format.h>
 #include <array>
 #include <charconv>
 #include <cstdint>
-#include <fmt/format.h>
 
 #include "postern/config.h"
 

@@ -56,11 +56,16 @@ std::string toml_quoted(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     auto octet = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') (out += '\\') += c;
-    else if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "\\t";
-    else if (octet < 0x20 || octet == 0x7f) out += fmt::format("\\u{:04x}", octet);
-    else out += c;
+    if (c == '"' || c == '\\')
+      (out += '\\') += c;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (octet < 0x20 || octet == 0x7f)
+      out += fmt::format("\\u{:04x}", octet);
+    else
+      out += c;
   }
   return out += '"';
 }

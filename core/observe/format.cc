@@ -57,8 +57,10 @@ void put_quoted(LineBuffer& out, LogFormat format, std::string_view text) {
     auto octet = static_cast<unsigned char>(text.front());
     std::size_t length = utf8_length(text);
     if (length == 0) {
-      if (format == LogFormat::kJson) out.put("\\ufffd");
-      else put_escape(out, format, octet);
+      if (format == LogFormat::kJson)
+        out.put("\\ufffd");
+      else
+        put_escape(out, format, octet);
       length = 1;
     } else if (is_c1(text, length)) {
       out.put("\\u00");
@@ -91,7 +93,8 @@ void put_text(LineBuffer& out, LogFormat format, std::string_view text) {
 }
 
 void put_double(LineBuffer& out, LogFormat format, double number) {
-  if (!std::isfinite(number)) return out.put(format == LogFormat::kJson ? "null" : std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf");
+  if (!std::isfinite(number))
+    return out.put(format == LogFormat::kJson ? "null" : std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf");
   char text[32];
   auto [end, error] = std::to_chars(text, text + sizeof text, number);
   out.put({text, static_cast<std::size_t>(end - text)});
@@ -110,12 +113,18 @@ void put_duration(LineBuffer& out, std::int64_t nanoseconds) {
 
 void put_value(LineBuffer& out, LogFormat format, const LogField& field) {
   switch (field.kind) {
-    case LogField::Kind::kText: return put_text(out, format, field.text);
-    case LogField::Kind::kSigned: return out.put_signed(field.integer);
-    case LogField::Kind::kUnsigned: return out.put_number(field.natural);
-    case LogField::Kind::kDouble: return put_double(out, format, field.real);
-    case LogField::Kind::kBool: return out.put(field.truth ? "true" : "false");
-    case LogField::Kind::kDuration: return put_duration(out, field.integer);
+    case LogField::Kind::kText:
+      return put_text(out, format, field.text);
+    case LogField::Kind::kSigned:
+      return out.put_signed(field.integer);
+    case LogField::Kind::kUnsigned:
+      return out.put_number(field.natural);
+    case LogField::Kind::kDouble:
+      return put_double(out, format, field.real);
+    case LogField::Kind::kBool:
+      return out.put(field.truth ? "true" : "false");
+    case LogField::Kind::kDuration:
+      return put_duration(out, field.integer);
   }
 }
 

@@ -1,6 +1,7 @@
 // Lines of the log as text and as JSON, written into a buffer of fixed size: no allocation on the way.
 //
-// Nothing from outside reaches the log raw: control characters are escaped, and octets that are not UTF-8 are written as
+// Nothing from outside reaches the log raw: control characters are escaped, and octets that are not UTF-8 are written
+// as
 // \xNN in text and as U+FFFD in JSON, so that a line is always one line and always valid.
 #pragma once
 
@@ -19,8 +20,10 @@ class LineBuffer {
  public:
   explicit LineBuffer(std::span<char> room) : begin_(room.data()), at_(room.data()), end_(room.data() + room.size()) {}
   void put(char c) {
-    if (at_ != end_) *at_++ = c;
-    else cut_ = true;
+    if (at_ != end_)
+      *at_++ = c;
+    else
+      cut_ = true;
   }
   void put(std::string_view text);
   void put_number(std::uint64_t number);

@@ -15,7 +15,9 @@ constexpr std::size_t kMaxBound = 2048;  // octets that bound fields may take of
 
 }  // namespace
 
-std::string_view to_text(LogLevel level) { return kLevels[static_cast<std::size_t>(level) % kLevels.size()]; }
+std::string_view to_text(LogLevel level) {
+  return kLevels[static_cast<std::size_t>(level) % kLevels.size()];
+}
 
 std::optional<LogLevel> parse_log_level(std::string_view text) {
   auto found = std::ranges::find(kLevels, text);
@@ -29,7 +31,8 @@ LogSystem::~LogSystem() = default;
 void LogSystem::publish(Metrics& metrics) const {
   for (LogLevel level : {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError})
     metrics.watch("postern_log_dropped_total", "Log lines lost because a ring was full.",
-                  [this, level] { return static_cast<double>(dropped(level)); }, {{"level", std::string(to_text(level))}});
+                  [this, level] { return static_cast<double>(dropped(level)); },
+                  {{"level", std::string(to_text(level))}});
   metrics.watch("postern_log_write_errors_total", "Writes to the log's sink that failed.",
                 [this] { return static_cast<double>(write_errors()); });
 }
@@ -63,7 +66,9 @@ void CaptureLog::write(LogLevel level, std::string_view event, std::string_view 
   lines_.push_back({level, std::string(event), std::string(text)});
 }
 
-void CaptureLog::bind(std::string& bound, LogFields fields) const { bind_fields(bound, LogFormat::kText, fields); }
+void CaptureLog::bind(std::string& bound, LogFields fields) const {
+  bind_fields(bound, LogFormat::kText, fields);
+}
 
 std::size_t CaptureLog::count(std::string_view event) const {
   return static_cast<std::size_t>(std::ranges::count(lines_, event, &Line::event));
@@ -85,9 +90,12 @@ int hex_digit(char c) {
 // One escape after its backslash; moves `at` to its last character.
 std::string unescaped(std::string_view text, std::size_t& at) {
   switch (text[at]) {
-    case 'n': return "\n";
-    case 'r': return "\r";
-    case 't': return "\t";
+    case 'n':
+      return "\n";
+    case 'r':
+      return "\r";
+    case 't':
+      return "\t";
     case 'x':
       if (at + 2 < text.size()) {
         char octet = static_cast<char>(hex_digit(text[at + 1]) * 16 + hex_digit(text[at + 2]));
@@ -102,7 +110,8 @@ std::string unescaped(std::string_view text, std::size_t& at) {
         return {'\xC2', octet};
       }
       break;
-    default: break;
+    default:
+      break;
   }
   return {text[at]};
 }
@@ -119,8 +128,10 @@ std::optional<std::string> CaptureLog::Line::field(std::string_view key) const {
     at = equals + 1;
     if (at < fields.size() && fields[at] == '"') {
       for (++at; at < fields.size() && fields[at] != '"'; ++at)
-        if (fields[at] == '\\' && at + 1 < fields.size()) text += unescaped(fields, ++at);
-        else text += fields[at];
+        if (fields[at] == '\\' && at + 1 < fields.size())
+          text += unescaped(fields, ++at);
+        else
+          text += fields[at];
       ++at;
     } else {
       for (; at < fields.size() && fields[at] != ' '; ++at) text += fields[at];

@@ -13,7 +13,8 @@ void LogLevels::set(LogLevel level) {
 Result<void> LogLevels::set(std::string_view prefix, std::optional<LogLevel> level) {
   std::lock_guard lock(mutex_);
   std::size_t used = used_.load(std::memory_order_relaxed);
-  Rule* rule = std::find_if(rules_.data(), rules_.data() + used, [&](const Rule& known) { return known.prefix == prefix; });
+  Rule* rule =
+      std::find_if(rules_.data(), rules_.data() + used, [&](const Rule& known) { return known.prefix == prefix; });
   if (rule == rules_.data() + used) {
     if (!level) return {};
     if (used == rules_.size()) return fault("log.rules", "there are levels for 64 event prefixes already");

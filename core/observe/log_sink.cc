@@ -12,10 +12,12 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t kMaxParts = 1024;   // IOV_MAX of Linux
+constexpr std::size_t kMaxParts = 1024;     // IOV_MAX of Linux
 constexpr int kMaxWaitMilliseconds = 1000;  // for a full pipe behind stderr; then its batch is lost
 
-int open_for_append(const std::string& file) { return ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640); }
+int open_for_append(const std::string& file) {
+  return ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // Rings, and the thread that empties them into the sink.
 //
-// The thread sleeps on a flag while all rings are empty; the writer that finds the flag up wakes it (one system call per
-// idle period). While lines come, it writes a batch each `drain_every`, and writers meet nobody.
+// The thread sleeps on a flag while all rings are empty; the writer that finds the flag up wakes it (one system call
+// per idle period). While lines come, it writes a batch each `drain_every`, and writers meet nobody.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -29,13 +29,16 @@ constexpr std::size_t kMinRing = 64 << 10;
 constexpr std::size_t kMaxRing = 1 << 30;
 constexpr std::size_t kLevels = 5;
 
-WallTime system_wall() { return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now()); }
+WallTime system_wall() {
+  return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
+}
 
 // The flag by which the writing thread sleeps.
 class Waker {
  public:
   void wake() {
-    // Orders the line's publication before the look at the flag, as prepare() orders the flag before the look at the rings.
+    // Orders the line's publication before the look at the flag, as prepare() orders the flag before the look at the
+    // rings.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (asleep_.load(std::memory_order_relaxed) != 0 && asleep_.exchange(0) != 0) asleep_.notify_one();
   }
@@ -61,7 +64,11 @@ struct Shared {
 class RingTarget final : public LogTarget {
  public:
   RingTarget(Shared& shared, std::string name, LogSystem::WallClock clock)
-      : LogTarget(shared.levels.floor()), shared_(shared), name_(std::move(name)), clock_(std::move(clock)), ring_(shared.options.ring_bytes) {}
+      : LogTarget(shared.levels.floor()),
+        shared_(shared),
+        name_(std::move(name)),
+        clock_(std::move(clock)),
+        ring_(shared.options.ring_bytes) {}
 
   void write(LogLevel level, std::string_view event, std::string_view bound, LogFields fields) noexcept override {
     if (level >= LogLevel::kOff || !shared_.levels.allows(level, event)) return;
@@ -126,7 +133,9 @@ class System final : public LogSystem {
   }
 
   void set_level(LogLevel level) override { shared_.levels.set(level); }
-  Result<void> set_level(std::string_view prefix, std::optional<LogLevel> level) override { return shared_.levels.set(prefix, level); }
+  Result<void> set_level(std::string_view prefix, std::optional<LogLevel> level) override {
+    return shared_.levels.set(prefix, level);
+  }
 
   void start() override {
     if (thread_.joinable()) return;
@@ -160,7 +169,8 @@ class System final : public LogSystem {
   RingTarget& make_ring(std::string name, WallClock clock) {
     std::lock_guard lock(mutex_);
     if (rings_.size() == kMaxRings) throw Overloaded("too many logs");
-    return *rings_.emplace_back(std::make_unique<RingTarget>(shared_, std::move(name), clock ? std::move(clock) : system_wall));
+    return *rings_.emplace_back(
+        std::make_unique<RingTarget>(shared_, std::move(name), clock ? std::move(clock) : system_wall));
   }
 
   std::vector<RingTarget*> rings() const {
@@ -178,9 +188,12 @@ class System final : public LogSystem {
       }
       shared_.waker.prepare();
       std::vector<RingTarget*> all = rings();
-      bool idle = !stopping_.load() && !reopen_.load() && std::ranges::all_of(all, [](RingTarget* ring) { return ring->ring().empty(); });
-      if (idle) shared_.waker.sleep();
-      else shared_.waker.cancel();
+      bool idle = !stopping_.load() && !reopen_.load() &&
+                  std::ranges::all_of(all, [](RingTarget* ring) { return ring->ring().empty(); });
+      if (idle)
+        shared_.waker.sleep();
+      else
+        shared_.waker.cancel();
     }
   }
 
@@ -213,8 +226,9 @@ class System final : public LogSystem {
       for (std::size_t level = 0; level < kLevels; ++level) total += ring->dropped(level);
       if (total == ring->reported) continue;
       std::array<char, kMaxLineBytes> room;
-      out += format_line(room, shared_.options.format, shared_.journald(), stamp_, system_wall(), {LogLevel::kWarn, "log.dropped", {}},
-                         {{"log", ring->name()}, {"lines", total - ring->reported}});
+      out +=
+          format_line(room, shared_.options.format, shared_.journald(), stamp_, system_wall(),
+                      {LogLevel::kWarn, "log.dropped", {}}, {{"log", ring->name()}, {"lines", total - ring->reported}});
       ring->reported = total;
     }
     return out;

@@ -122,7 +122,8 @@ TEST_CASE("a line after silence wakes the writing thread") {
 
 TEST_CASE("a full ring drops the least severe lines first, counts them and says so") {
   Folder folder;
-  auto system = make({.file = folder / "log", .level = LogLevel::kTrace, .ring_bytes = 1});  // the least there is, 64 KiB
+  auto system =
+      make({.file = folder / "log", .level = LogLevel::kTrace, .ring_bytes = 1});  // the least there is, 64 KiB
   Metrics metrics(1);
   system->publish(metrics);
   Log log = system->make_log("worker");
@@ -135,7 +136,8 @@ TEST_CASE("a full ring drops the least severe lines first, counts them and says 
     }
     return taken - 1;
   };
-  int debug = fill(LogLevel::kDebug), info = fill(LogLevel::kInfo), warn = fill(LogLevel::kWarn), error = fill(LogLevel::kError);
+  int debug = fill(LogLevel::kDebug), info = fill(LogLevel::kInfo), warn = fill(LogLevel::kWarn),
+      error = fill(LogLevel::kError);
   CHECK(debug >= 30);
   CHECK(info >= 10);
   CHECK(warn >= 5);
@@ -225,7 +227,8 @@ TEST_CASE("a batch larger than a pipe is written whole, waiting for room") {
   std::size_t read = 0;
   std::thread reader([&] {
     std::vector<char> room(1 << 16);
-    for (ssize_t n; read < 3'000'000 && (n = ::read(ends[0], room.data(), room.size())) > 0;) read += static_cast<std::size_t>(n);
+    for (ssize_t n; read < 3'000'000 && (n = ::read(ends[0], room.data(), room.size())) > 0;)
+      read += static_cast<std::size_t>(n);
   });
   CHECK(sink->write(parts));
   reader.join();

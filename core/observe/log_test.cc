@@ -13,14 +13,16 @@ namespace {
 
 constexpr WallTime kTen = std::chrono::sys_days(std::chrono::year(2026) / 11 / 21) + 10h + 123456us;
 
-std::string line(LogFormat format, LogFields fields, std::string_view bound = {}, bool journald = false, LogLevel level = LogLevel::kInfo) {
+std::string line(LogFormat format, LogFields fields, std::string_view bound = {}, bool journald = false,
+                 LogLevel level = LogLevel::kInfo) {
   std::array<char, LogSystem::kMaxLineBytes> room;
   TimeStamp stamp;
   return std::string(format_line(room, format, journald, stamp, kTen, {level, "rcpt.refused", bound}, fields));
 }
 std::string text(LogFields fields) {
   std::string all = line(LogFormat::kText, fields);
-  return all.substr(sizeof "2026-11-21T10:00:00.123456Z info rcpt.refused" - 1, all.size() - sizeof "2026-11-21T10:00:00.123456Z info rcpt.refused");
+  return all.substr(sizeof "2026-11-21T10:00:00.123456Z info rcpt.refused" - 1,
+                    all.size() - sizeof "2026-11-21T10:00:00.123456Z info rcpt.refused");
 }
 std::string json(LogFields fields) {
   std::string all = line(LogFormat::kJson, fields);
@@ -41,10 +43,15 @@ TEST_CASE("a line of JSON has the same") {
 }
 
 TEST_CASE("every type of value is written in both formats") {
-  LogFields fields = {{"i", -5}, {"u", std::uint64_t{18446744073709551615u}}, {"d", 2.5}, {"b", true}, {"t", 1500us}, {"n", -90s}, {"m", std::numeric_limits<std::int64_t>::min()}};
+  LogFields fields = {
+      {"i", -5},   {"u", std::uint64_t{18446744073709551615u}},    {"d", 2.5}, {"b", true}, {"t", 1500us},
+      {"n", -90s}, {"m", std::numeric_limits<std::int64_t>::min()}};
   CHECK(text(fields) == " i=-5 u=18446744073709551615 d=2.5 b=true t=0.001500 n=-90.000000 m=-9223372036854775808");
-  CHECK(json(fields) == ",\"i\":-5,\"u\":18446744073709551615,\"d\":2.5,\"b\":true,\"t\":0.001500,\"n\":-90.000000,\"m\":-9223372036854775808}\n");
-  CHECK(text({{"x", std::numeric_limits<double>::quiet_NaN()}, {"y", -std::numeric_limits<double>::infinity()}}) == " x=nan y=-inf");
+  CHECK(json(fields) ==
+        ",\"i\":-5,\"u\":18446744073709551615,\"d\":2.5,\"b\":true,\"t\":0.001500,\"n\":-90.000000,\"m\":-"
+        "9223372036854775808}\n");
+  CHECK(text({{"x", std::numeric_limits<double>::quiet_NaN()}, {"y", -std::numeric_limits<double>::infinity()}}) ==
+        " x=nan y=-inf");
   CHECK(json({{"x", std::numeric_limits<double>::infinity()}}) == ",\"x\":null}\n");
 }
 
@@ -59,7 +66,9 @@ TEST_CASE("values that could be misread are quoted") {
 TEST_CASE("control characters and broken UTF-8 never reach the log raw") {
   CHECK(text({{"v", "a\r\n250 ok\x1b[2J\x7f\t"}}) == " v=\"a\\r\\n250 ok\\x1b[2J\\x7f\\t\"");
   CHECK(text({{"v", std::string_view("\0", 1)}}) == " v=\"\\x00\"");
-  CHECK(text({{"v", "\xc2\x9b""31m"}}) == " v=\"\\u009b31m\"");          // CSI as a C1 control
+  CHECK(text({{"v",
+               "\xc2\x9b"
+               "31m"}}) == " v=\"\\u009b31m\"");  // CSI as a C1 control
   CHECK(text({{"v", "\xff\xc0\xaf\xed\xa0\x80\xe2\x82"}}) == " v=\"\\xff\\xc0\\xaf\\xed\\xa0\\x80\\xe2\\x82\"");
   CHECK(json({{"v", "a\n\x1b\xff"}}) == ",\"v\":\"a\\n\\u001b\\ufffd\"}\n");
 }
@@ -128,7 +137,8 @@ TEST_CASE("there are only so many rules, and each prefix counts once") {
 }
 
 TEST_CASE("level names read back as written") {
-  for (auto level : {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError, LogLevel::kOff})
+  for (auto level :
+       {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError, LogLevel::kOff})
     CHECK(parse_log_level(to_text(level)) == level);
   CHECK_FALSE(parse_log_level("loud"));
 }

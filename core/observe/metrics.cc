@@ -17,10 +17,11 @@ constexpr std::size_t kChunkCells = 512;  // per worker; a whole number of cache
 
 constexpr std::uint64_t kMicrosecond = 1000, kMillisecond = 1000 * kMicrosecond, kSecond = 1000 * kMillisecond;
 constexpr std::uint64_t kSecondLimits[] = {
-    100 * kMicrosecond, 250 * kMicrosecond, 500 * kMicrosecond, 1 * kMillisecond,   2500 * kMicrosecond, 5 * kMillisecond,
-    10 * kMillisecond,  25 * kMillisecond,  50 * kMillisecond,  100 * kMillisecond, 250 * kMillisecond,  500 * kMillisecond,
-    1 * kSecond,        2500 * kMillisecond, 5 * kSecond,       10 * kSecond,       25 * kSecond,        50 * kSecond,
-    100 * kSecond,      250 * kSecond,      500 * kSecond,      1000 * kSecond};
+    100 * kMicrosecond, 250 * kMicrosecond, 500 * kMicrosecond, 1 * kMillisecond,    2500 * kMicrosecond,
+    5 * kMillisecond,   10 * kMillisecond,  25 * kMillisecond,  50 * kMillisecond,   100 * kMillisecond,
+    250 * kMillisecond, 500 * kMillisecond, 1 * kSecond,        2500 * kMillisecond, 5 * kSecond,
+    10 * kSecond,       25 * kSecond,       50 * kSecond,       100 * kSecond,       250 * kSecond,
+    500 * kSecond,      1000 * kSecond};
 constexpr std::uint64_t kByteLimits[] = {1 << 8,  1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18,
                                          1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28, 1 << 30};
 constexpr std::uint64_t kCountLimits[] = {1,   2,    5,    10,   20,    50,    100,   200,
@@ -57,17 +58,22 @@ bool is_label(std::string_view name) {
 void check_declaration(std::string_view name, Kind kind, const MetricLabels& labels) {
   if (!is_name(name)) throw Error(fmt::format("a metric cannot be called \"{}\"", name));
   if ((kind == Kind::kCounter) != name.ends_with("_total"))
-    throw Error(fmt::format("the metric {} is a {}: only counters end in _total", name, kKindNames[static_cast<int>(kind)]));
+    throw Error(
+        fmt::format("the metric {} is a {}: only counters end in _total", name, kKindNames[static_cast<int>(kind)]));
   for (const auto& [label, value] : labels)
     if (!is_label(label)) throw Error(fmt::format("the metric {} cannot have a label \"{}\"", name, label));
 }
 
 void append_escaped(std::string& out, std::string_view text, bool in_quotes) {
   for (char c : text) {
-    if (c == '\\') out += "\\\\";
-    else if (c == '\n') out += "\\n";
-    else if (c == '"' && in_quotes) out += "\\\"";
-    else out += c;
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '"' && in_quotes)
+      out += "\\\"";
+    else
+      out += c;
   }
 }
 
@@ -115,16 +121,21 @@ void render_series(std::string& out, const std::string& name, const Series& seri
   if (series.histogram) return render_histogram(out, name, series);
   if (!series.counter && !series.gauge && !series.read) return;
   out += name + label_text(series.labels) + ' ';
-  if (series.counter) out += std::to_string(series.counter->value());
-  else if (series.gauge) out += std::to_string(series.gauge->value());
-  else out += fmt::format("{}", series.read());
+  if (series.counter)
+    out += std::to_string(series.counter->value());
+  else if (series.gauge)
+    out += std::to_string(series.gauge->value());
+  else
+    out += fmt::format("{}", series.read());
   out += '\n';
 }
 
 // Zeroed cells on cache lines of their own.
 class Chunk {
  public:
-  explicit Chunk(std::size_t cells) : first_(static_cast<MetricCells::Cell*>(::operator new(cells * sizeof(MetricCells::Cell), std::align_val_t(kCacheLine)))) {
+  explicit Chunk(std::size_t cells)
+      : first_(static_cast<MetricCells::Cell*>(
+            ::operator new(cells * sizeof(MetricCells::Cell), std::align_val_t(kCacheLine)))) {
     std::uninitialized_value_construct_n(first_, cells);
   }
   Chunk(Chunk&& other) noexcept : first_(std::exchange(other.first_, nullptr)), used(other.used) {}
@@ -208,7 +219,8 @@ Gauge& Metrics::gauge(std::string_view name, std::string_view help, MetricLabels
 Histogram& Metrics::histogram(std::string_view name, std::string_view help, HistogramScale scale, MetricLabels labels) {
   std::lock_guard lock(impl_->mutex);
   Series& series = impl_->series(name, help, Kind::kHistogram, scale, std::move(labels));
-  if (!series.histogram) series.histogram = std::make_unique<Histogram>(impl_->cells(histogram_limits(scale).size() + 2), scale);
+  if (!series.histogram)
+    series.histogram = std::make_unique<Histogram>(impl_->cells(histogram_limits(scale).size() + 2), scale);
   return *series.histogram;
 }
 
@@ -237,7 +249,9 @@ std::string Metrics::render() const {
 
 std::string Metrics::render_reference() const {
   std::lock_guard lock(impl_->mutex);
-  std::string out = "# Metrics\n\nGenerated from the declarations; do not edit.\n\n| Name | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n";
+  std::string out =
+      "# Metrics\n\nGenerated from the declarations; do not edit.\n\n| Name | Type | Unit | Labels | Meaning "
+      "|\n|---|---|---|---|---|\n";
   for (const auto& [name, family] : impl_->families) {
     std::vector<std::string> labels;
     for (const Series& series : family.series)
@@ -246,7 +260,8 @@ std::string Metrics::render_reference() const {
     std::ranges::sort(labels);
     std::string label_list;
     for (const std::string& label : labels) label_list += (label_list.empty() ? "`" : ", `") + label + "`";
-    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", name, kKindNames[static_cast<int>(family.kind)], unit_of(name), label_list, family.help);
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", name, kKindNames[static_cast<int>(family.kind)], unit_of(name),
+                       label_list, family.help);
   }
   return out;
 }

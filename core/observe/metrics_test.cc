@@ -11,7 +11,8 @@ namespace {
 TEST_CASE("metrics are rendered as Prometheus reads them") {
   Metrics metrics(2);
   Counter& mx = metrics.counter("postern_smtp_accepted_total", "Messages answered with 250.", {{"role", "mx"}});
-  Counter& submission = metrics.counter("postern_smtp_accepted_total", "Messages answered with 250.", {{"role", "a\\b\"c\nd"}});
+  Counter& submission =
+      metrics.counter("postern_smtp_accepted_total", "Messages answered with 250.", {{"role", "a\\b\"c\nd"}});
   Gauge& sessions = metrics.gauge("postern_pop3_sessions", "Sessions \\ now\nopen.");
   mx.add(0);
   mx.add(1, 4);
@@ -35,7 +36,8 @@ TEST_CASE("metrics are rendered as Prometheus reads them") {
 
 TEST_CASE("histograms are cumulative, with their unit") {
   Metrics metrics(1);
-  Histogram& commit = metrics.histogram("postern_spool_commit_seconds", "Time of a commit.", HistogramScale::kSeconds, {{"kind", "a"}});
+  Histogram& commit =
+      metrics.histogram("postern_spool_commit_seconds", "Time of a commit.", HistogramScale::kSeconds, {{"kind", "a"}});
   commit.observe(0, 100us);
   commit.observe(0, 101us);
   commit.observe(0, 2s);
@@ -93,7 +95,9 @@ TEST_CASE("wrong declarations are refused") {
 
 TEST_CASE("label sets beyond the limit share one series") {
   Metrics metrics(1);
-  auto counter = [&](int n) -> Counter& { return metrics.counter("postern_a_total", "A.", {{"peer", std::to_string(n)}}); };
+  auto counter = [&](int n) -> Counter& {
+    return metrics.counter("postern_a_total", "A.", {{"peer", std::to_string(n)}});
+  };
   for (int n = 0; n < static_cast<int>(Metrics::kMaxSeries); ++n) counter(n);
   Counter& other = counter(5000);
   CHECK(&other == &counter(5001));
@@ -105,7 +109,8 @@ TEST_CASE("label sets beyond the limit share one series") {
 TEST_CASE("workers count side by side and lose nothing, while others read") {
   Metrics metrics(4);
   std::vector<Counter*> counters;
-  for (int n = 0; n < 600; ++n) counters.push_back(&metrics.counter("postern_many_total", "M.", {{"n", std::to_string(n)}}));
+  for (int n = 0; n < 600; ++n)
+    counters.push_back(&metrics.counter("postern_many_total", "M.", {{"n", std::to_string(n)}}));
   std::vector<std::thread> threads;
   for (unsigned worker = 0; worker < 4; ++worker)
     threads.emplace_back([&, worker] {

@@ -43,7 +43,9 @@ class LogRing {
     std::size_t first = waiting < size_ - at ? waiting : size_ - at;
     return {std::string_view(octets_.get() + at, first), std::string_view(octets_.get(), waiting - first)};
   }
-  void consume(std::size_t octets) { tail_.store(tail_.load(std::memory_order_relaxed) + octets, std::memory_order_release); }
+  void consume(std::size_t octets) {
+    tail_.store(tail_.load(std::memory_order_relaxed) + octets, std::memory_order_release);
+  }
   bool empty() const { return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire); }
 
  private:

@@ -1,5 +1,5 @@
-// Octets as a configuration file, through a schema with every kind of field. Beyond memory safety it checks that a loaded
-// configuration, shown as TOML, loads again and is the same, and that refused files say why.
+// Octets as a configuration file, through a schema with every kind of field. Beyond memory safety it checks that a
+// loaded configuration, shown as TOML, loads again and is the same, and that refused files say why.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ConfigSchemas schemas;
   config_testing::add_all(schemas);
   Diagnostics diagnostics;
-  auto config = Config::parse(schemas, "fuzz.toml", std::string(reinterpret_cast<const char*>(data), size), diagnostics, "/etc/postern");
+  auto config = Config::parse(schemas, "fuzz.toml", std::string(reinterpret_cast<const char*>(data), size), diagnostics,
+                              "/etc/postern");
   expect((config == nullptr) == diagnostics.has_errors());
   std::string messages = diagnostics.render();
   for (char c : messages) expect(c == '\n' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f));

@@ -1,7 +1,7 @@
 // Messages to an administrator about what they wrote: configuration, scripts, pipelines (style.md 15).
 //
-// Each names file, line and column, shows the line with a caret, and the nearest right word where there is one. They are
-// collected, so that one run reports everything. Warnings carry a code, by which the administrator can waive them.
+// Each names file, line and column, shows the line with a caret, and the nearest right word where there is one. They
+// are collected, so that one run reports everything. Warnings carry a code, by which the administrator can waive them.
 //
 //   postern.toml:12:1: error: unknown key "idle_timout" in [pop3]
 //     12 | idle_timout = "10m"

@@ -5,9 +5,9 @@
 //
 //   2026-11-21T10:00:00.123456Z info rcpt.refused session=4f1c ip=192.0.2.1 rcpt=a@example.org rule=root#2 code=550
 //
-// A line is formatted into the ring of its worker: no lock, no allocation, no wait. One thread drains all rings into the
-// sink. A full ring drops the least severe lines first and counts them; logging never slows the mail down. A level that is
-// off costs one branch.
+// A line is formatted into the ring of its worker: no lock, no allocation, no wait. One thread drains all rings into
+// the sink. A full ring drops the least severe lines first and counts them; logging never slows the mail down. A level
+// that is off costs one branch.
 //
 // Owner:  main owns LogSystem; each worker has one Log made from it, and hands out copies by with().
 // Thread: a Log and its copies belong to one thread (those of make_shared_log() to all).
@@ -36,7 +36,7 @@ namespace postern {
 class Metrics;
 
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kOff };
-std::string_view to_text(LogLevel level);                       ///< "trace" ... "error", "off"
+std::string_view to_text(LogLevel level);                        ///< "trace" ... "error", "off"
 std::optional<LogLevel> parse_log_level(std::string_view text);  ///< the same words
 
 /// A key and a value of a line. Holds views: it lives as long as the call.
@@ -52,12 +52,15 @@ class LogField {
   LogField(std::string_view name, F value) : key(name), kind(Kind::kDouble), real(value) {}
   template <std::signed_integral I>
   LogField(std::string_view name, I value) : key(name), kind(Kind::kSigned), integer(value) {}
-  template <std::unsigned_integral I> requires (!std::same_as<I, bool>)
+  template <std::unsigned_integral I>
+    requires(!std::same_as<I, bool>)
   LogField(std::string_view name, I value) : key(name), kind(Kind::kUnsigned), natural(value) {}
   /// Shown as seconds with six decimals.
   template <class R, class P>
   LogField(std::string_view name, std::chrono::duration<R, P> value)
-      : key(name), kind(Kind::kDuration), integer(std::chrono::duration_cast<std::chrono::nanoseconds>(value).count()) {}
+      : key(name),
+        kind(Kind::kDuration),
+        integer(std::chrono::duration_cast<std::chrono::nanoseconds>(value).count()) {}
 
   std::string_view key;
   Kind kind;
@@ -118,11 +121,11 @@ enum class LogFormat : std::uint8_t { kText, kJson };
 
 struct LogOptions {
   LogFormat format = LogFormat::kText;
-  std::string file;                   ///< empty: stderr
-  bool journald = false;              ///< each line on stderr begins with its priority, "<6>" (sd-daemon(3))
+  std::string file;       ///< empty: stderr
+  bool journald = false;  ///< each line on stderr begins with its priority, "<6>" (sd-daemon(3))
   LogLevel level = LogLevel::kInfo;
-  std::size_t ring_bytes = 1 << 20;   ///< per worker; a power of two, at least 64 KiB
-  Duration drain_every = 5ms;         ///< how long lines may gather before they are written together
+  std::size_t ring_bytes = 1 << 20;  ///< per worker; a power of two, at least 64 KiB
+  Duration drain_every = 5ms;        ///< how long lines may gather before they are written together
 };
 
 /// All rings of a process, their levels, and the thread that writes them out.

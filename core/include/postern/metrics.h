@@ -1,15 +1,16 @@
 // Metrics: counters, gauges and histograms with a cell per worker, summed when somebody asks.
 //
-//   Counter& accepted = registry.counter("postern_smtp_accepted_total", "Messages answered with 250.", {{"role", "mx"}});
-//   accepted.add(worker);                                       // one load and one store, no lock prefix
-//   Histogram& commit = registry.histogram("postern_spool_commit_seconds", "Time of a commit.", HistogramScale::kSeconds);
-//   commit.observe(worker, elapsed);
+//   Counter& accepted = registry.counter("postern_smtp_accepted_total", "Messages answered with 250.", {{"role",
+//   "mx"}}); accepted.add(worker);                                       // one load and one store, no lock prefix
+//   Histogram& commit = registry.histogram("postern_spool_commit_seconds", "Time of a commit.",
+//   HistogramScale::kSeconds); commit.observe(worker, elapsed);
 //
-// Names are postern_<room>_<what>, with the unit last (_seconds, _bytes, _ratio) and _total for counters; the reference page
-// is generated from these declarations.
+// Names are postern_<room>_<what>, with the unit last (_seconds, _bytes, _ratio) and _total for counters; the reference
+// page is generated from these declarations.
 //
 // Owner:  main owns the registry; it outlives all who hold its metrics.
-// Thread: declare at construction (a short lock, not for the hot path). A cell is written by its worker alone; threads that
+// Thread: declare at construction (a short lock, not for the hot path). A cell is written by its worker alone; threads
+// that
 //         are no worker use the *_shared calls. render() may run on any thread at any time.
 // Errors: a malformed or contradictory declaration throws Error.
 #pragma once
@@ -75,8 +76,12 @@ class Gauge {
   explicit Gauge(MetricCells cells) : cells_(cells) {}
   void add(unsigned worker, std::int64_t n = 1) { MetricCells::bump(cells_.of(worker), static_cast<std::uint64_t>(n)); }
   void sub(unsigned worker, std::int64_t n = 1) { add(worker, -n); }
-  void set(unsigned worker, std::int64_t n) { cells_.of(worker).store(static_cast<std::uint64_t>(n), std::memory_order_relaxed); }
-  void add_shared(std::int64_t n = 1) { cells_.shared().fetch_add(static_cast<std::uint64_t>(n), std::memory_order_relaxed); }
+  void set(unsigned worker, std::int64_t n) {
+    cells_.of(worker).store(static_cast<std::uint64_t>(n), std::memory_order_relaxed);
+  }
+  void add_shared(std::int64_t n = 1) {
+    cells_.shared().fetch_add(static_cast<std::uint64_t>(n), std::memory_order_relaxed);
+  }
   void sub_shared(std::int64_t n = 1) { add_shared(-n); }
   void set_shared(std::int64_t n) { cells_.shared().store(static_cast<std::uint64_t>(n), std::memory_order_relaxed); }
   std::int64_t value() const { return static_cast<std::int64_t>(cells_.sum()); }
@@ -119,7 +124,9 @@ class Histogram {
   }
 
  private:
-  static std::uint64_t raw(Duration duration) { return duration.count() < 0 ? 0 : static_cast<std::uint64_t>(duration.count()); }
+  static std::uint64_t raw(Duration duration) {
+    return duration.count() < 0 ? 0 : static_cast<std::uint64_t>(duration.count());
+  }
   MetricCells cells_;  // [0] the sum, then a cell per bucket
   std::span<const std::uint64_t> limits_;
   HistogramScale scale_;
