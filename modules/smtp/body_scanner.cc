@@ -13,7 +13,9 @@ namespace {
 constexpr std::string_view kCrLf = "\r\n";
 constexpr std::string_view kSpace = " ";
 
-bool special(char c) { return c == '\r' || c == '\n' || c == '\0'; }
+bool special(char c) {
+  return c == '\r' || c == '\n' || c == '\0';
+}
 
 /// Offset of the next CR, LF or NUL at or after `from`; `text.size()` when there is none. Notes octets above 127.
 ///
@@ -25,8 +27,8 @@ std::size_t find_special(std::string_view text, std::size_t from, bool& high) {
   const __m128i zero = _mm_setzero_si128();
   while (from + 16 <= text.size()) {
     const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + from));
-    const __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, cr), _mm_cmpeq_epi8(block, lf)),
-                                     _mm_cmpeq_epi8(block, zero));
+    const __m128i hit =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, cr), _mm_cmpeq_epi8(block, lf)), _mm_cmpeq_epi8(block, zero));
     const auto bits = static_cast<unsigned>(_mm_movemask_epi8(hit));
     const auto above = static_cast<unsigned>(_mm_movemask_epi8(block));
     if (bits != 0) {
@@ -38,7 +40,8 @@ std::size_t find_special(std::string_view text, std::size_t from, bool& high) {
     from += 16;
   }
 #endif
-  for (; from < text.size() && !special(text[from]); ++from) high |= (static_cast<unsigned char>(text[from]) & 0x80) != 0;
+  for (; from < text.size() && !special(text[from]); ++from)
+    high |= (static_cast<unsigned char>(text[from]) & 0x80) != 0;
   return from;
 }
 

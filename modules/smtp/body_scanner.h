@@ -1,11 +1,11 @@
 // The text of a message as it comes over the wire: finds its end, takes stuffed dots out, and watches its line ends.
 //
 // Only CRLF "." CRLF ends a message, and only a dot right behind CRLF (or at the start) is unstuffed. A bare CR or LF
-// never is a line end for either purpose, whatever becomes of it: that is what keeps a second message from being smuggled
-// inside a first (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2). Chunks of BDAT go through the same watch, without dots.
+// never is a line end for either purpose, whatever becomes of it: that is what keeps a second message from being
+// smuggled inside a first (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2). Chunks of BDAT go through the same watch, without dots.
 //
-// Pure and zero-copy: next() answers with views into its input (or a constant), so that whole runs of lines are handed on
-// at once. The result does not depend on how the input was split (tests/fuzz/smtp_data_fuzz.cc holds it to that).
+// Pure and zero-copy: next() answers with views into its input (or a constant), so that whole runs of lines are handed
+// on at once. The result does not depend on how the input was split (tests/fuzz/smtp_data_fuzz.cc holds it to that).
 #pragma once
 
 #include <cstddef>

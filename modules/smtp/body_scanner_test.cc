@@ -20,7 +20,8 @@ struct Outcome {
 };
 
 /// Feeds `input` in pieces that end at each of `cuts`.
-Outcome scan(std::string_view input, std::vector<std::size_t> cuts, Framing framing = Framing::kDots, bool normalize = true) {
+Outcome scan(std::string_view input, std::vector<std::size_t> cuts, Framing framing = Framing::kDots,
+             bool normalize = true) {
   BodyScanner scanner(framing, normalize);
   Outcome out;
   cuts.push_back(input.size());

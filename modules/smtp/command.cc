@@ -12,21 +12,27 @@ constexpr std::uint8_t kHello = kOutsideMail | kNotWithinChunks | kAnswersNow;
 
 constexpr std::array kCommands{
     CommandInfo{"", Verb::kUnknown, kAnyTime, kPlainLine, "", ""},
-    CommandInfo{"EHLO", Verb::kEhlo, kNotWithinChunks | kAnswersNow, kPlainLine, "EHLO your.host.name", "EHLO client.example.org"},
-    CommandInfo{"HELO", Verb::kHelo, kNotWithinChunks | kAnswersNow, kPlainLine, "HELO your.host.name", "HELO client.example.org"},
-    CommandInfo{"LHLO", Verb::kLhlo, kNotWithinChunks | kAnswersNow, kPlainLine, "LHLO your.host.name", "LHLO client.example.org"},
+    CommandInfo{"EHLO", Verb::kEhlo, kNotWithinChunks | kAnswersNow, kPlainLine, "EHLO your.host.name",
+                "EHLO client.example.org"},
+    CommandInfo{"HELO", Verb::kHelo, kNotWithinChunks | kAnswersNow, kPlainLine, "HELO your.host.name",
+                "HELO client.example.org"},
+    CommandInfo{"LHLO", Verb::kLhlo, kNotWithinChunks | kAnswersNow, kPlainLine, "LHLO your.host.name",
+                "LHLO client.example.org"},
     CommandInfo{"MAIL", Verb::kMail, kAfterHello | kOutsideMail | kNeedsTls, kMailLine,
                 "MAIL FROM:<address> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id] [PRDR]",
                 "MAIL FROM:<you@example.org>"},
     CommandInfo{"RCPT", Verb::kRcpt, kAfterHello | kInsideMail | kNotWithinChunks | kNeedsTls, kRcptLine,
-                "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]", "RCPT TO:<friend@example.net>"},
-    CommandInfo{"DATA", Verb::kData, kAfterHello | kInsideMail | kNotWithinChunks | kNoArgument | kNeedsTls | kAnswersNow,
-                kPlainLine, "DATA", "DATA"},
+                "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]",
+                "RCPT TO:<friend@example.net>"},
+    CommandInfo{"DATA", Verb::kData,
+                kAfterHello | kInsideMail | kNotWithinChunks | kNoArgument | kNeedsTls | kAnswersNow, kPlainLine,
+                "DATA", "DATA"},
     CommandInfo{"BDAT", Verb::kBdat, kAnyTime, kPlainLine, "BDAT octets [LAST]", "BDAT 1000 LAST"},
     CommandInfo{"RSET", Verb::kRset, kNoArgument, kPlainLine, "RSET", "RSET"},
     CommandInfo{"NOOP", Verb::kNoop, kAnswersNow, kPlainLine, "NOOP", "NOOP"},
     CommandInfo{"QUIT", Verb::kQuit, kNoArgument | kAnswersNow, kPlainLine, "QUIT", "QUIT"},
-    CommandInfo{"VRFY", Verb::kVrfy, kNotWithinChunks | kNeedsTls | kAnswersNow, kPlainLine, "VRFY name", "VRFY postmaster"},
+    CommandInfo{"VRFY", Verb::kVrfy, kNotWithinChunks | kNeedsTls | kAnswersNow, kPlainLine, "VRFY name",
+                "VRFY postmaster"},
     CommandInfo{"EXPN", Verb::kExpn, kNotWithinChunks | kNeedsTls | kAnswersNow, kPlainLine, "EXPN list", "EXPN staff"},
     CommandInfo{"HELP", Verb::kHelp, kAnswersNow, kPlainLine, "HELP [command]", "HELP MAIL"},
     CommandInfo{"STARTTLS", Verb::kStartTls, kAfterHello | kNotWithinChunks | kNoArgument | kAnswersNow, kPlainLine,
@@ -63,11 +69,15 @@ constexpr auto kKeys = [] {
   return keys;
 }();
 
-constexpr bool blank(char c) { return c == ' ' || c == '\t'; }
+constexpr bool blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
 }  // namespace
 
-std::span<const CommandInfo> commands() { return kCommands; }
+std::span<const CommandInfo> commands() {
+  return kCommands;
+}
 
 const CommandInfo& info(Verb verb) {
   for (const CommandInfo& command : kCommands)

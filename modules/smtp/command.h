@@ -1,7 +1,7 @@
 // Command lines of SMTP and LMTP: the verbs that exist, what each wants, and how a line is taken apart.
 //
-// Pure: views into the caller's line, no memory, no errors beyond an unknown verb. The table is the one place that knows
-// a verb's name, its longest line, when it may come and what help to give.
+// Pure: views into the caller's line, no memory, no errors beyond an unknown verb. The table is the one place that
+// knows a verb's name, its longest line, when it may come and what help to give.
 //
 // RFC: 5321 §4.1, §4.1.4 (order), §4.5.3.1.4 (lengths); 2033 (LHLO); 3030 (BDAT); 3207; 4954; 821 (SEND and its like).
 #pragma once
@@ -39,18 +39,19 @@ inline constexpr std::size_t kVerbs = static_cast<std::size_t>(Verb::kForeign) +
 /// When a command may come; a set of these bits.
 enum Rule : std::uint8_t {
   kAnyTime = 0,
-  kAfterHello = 1,        ///< 503 before EHLO, HELO or LHLO
-  kOutsideMail = 2,       ///< 503 between MAIL and the end of its transaction
-  kInsideMail = 4,        ///< 503 without MAIL
-  kNotWithinChunks = 8,   ///< 503 between the first BDAT and the last (RFC 3030 §2)
-  kNoArgument = 16,       ///< 501 when one is given
-  kNeedsTls = 32,         ///< 530 on a listener that requires TLS, until there is TLS (RFC 3207 §4)
-  kAnswersNow = 64,       ///< its answer is not held back for more commands (RFC 2920 §3.2)
+  kAfterHello = 1,       ///< 503 before EHLO, HELO or LHLO
+  kOutsideMail = 2,      ///< 503 between MAIL and the end of its transaction
+  kInsideMail = 4,       ///< 503 without MAIL
+  kNotWithinChunks = 8,  ///< 503 between the first BDAT and the last (RFC 3030 §2)
+  kNoArgument = 16,      ///< 501 when one is given
+  kNeedsTls = 32,        ///< 530 on a listener that requires TLS, until there is TLS (RFC 3207 §4)
+  kAnswersNow = 64,      ///< its answer is not held back for more commands (RFC 2920 §3.2)
 };
 
 /// Octets of a command line, with its CRLF.
-inline constexpr std::size_t kPlainLine = 512;                       ///< RFC 5321 §4.5.3.1.4
-inline constexpr std::size_t kMailLine = 512 + 26 + 17 + 500 + 107 + 9 + 10 + 100;  ///< SIZE, BODY, AUTH, ENVID, RET, SMTPUTF8; slack
+inline constexpr std::size_t kPlainLine = 512;  ///< RFC 5321 §4.5.3.1.4
+inline constexpr std::size_t kMailLine =
+    512 + 26 + 17 + 500 + 107 + 9 + 10 + 100;                        ///< SIZE, BODY, AUTH, ENVID, RET, SMTPUTF8; slack
 inline constexpr std::size_t kRcptLine = 512 + 500 + 10 + 28 + 100;  ///< ORCPT, NOTIFY (RFC 3461 §4); slack
 inline constexpr std::size_t kAuthLine = 12288;                      ///< RFC 4954 §4
 inline constexpr std::size_t kXclientLine = 2048;
@@ -70,8 +71,8 @@ std::span<const CommandInfo> commands();
 const CommandInfo& info(Verb verb);
 
 struct Command {
-  const CommandInfo* info;  ///< never null; kUnknown for what is no verb
-  std::string_view verb;    ///< as it came
+  const CommandInfo* info;    ///< never null; kUnknown for what is no verb
+  std::string_view verb;      ///< as it came
   std::string_view argument;  ///< without the blanks around it
 };
 

@@ -4,7 +4,8 @@
 //   Dialogue talk(house);
 //   talk.expect(220).send("EHLO a.example").expect(250);
 //
-// Policy and authenticator are fakes that do what a test tells them; messages end in a MemorySpool and in house.messages.
+// Policy and authenticator are fakes that do what a test tells them; messages end in a MemorySpool and in
+// house.messages.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -45,7 +46,9 @@ class FakePolicy final : public Policy {
   std::vector<std::string> refusals;
   int disconnects = 0;
 
-  Task<Verdict> connect(SessionState& s) override { return Task<Verdict>::ready(at_connect ? at_connect(s) : Verdict{}); }
+  Task<Verdict> connect(SessionState& s) override {
+    return Task<Verdict>::ready(at_connect ? at_connect(s) : Verdict{});
+  }
   Task<Verdict> ehlo(SessionState& s) override { return Task<Verdict>::ready(at_ehlo ? at_ehlo(s) : Verdict{}); }
   Task<Verdict> starttls(SessionState&) override { return Task<Verdict>::ready({}); }
   Task<Verdict> auth(SessionState& s) override { return Task<Verdict>::ready(at_auth ? at_auth(s) : Verdict{}); }
@@ -77,7 +80,9 @@ class FakeAuth final : public Authenticator {
   std::vector<std::string_view> mechanisms(const AuthFacts& facts) const override;
   std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const AuthFacts& facts) override;
   Task<AuthOutcome> check_password(std::string name, std::string password, AuthFacts facts) override;
-  Task<AuthOutcome> check_apop(std::string, std::string, std::string, AuthFacts) override { return Task<AuthOutcome>::ready({}); }
+  Task<AuthOutcome> check_apop(std::string, std::string, std::string, AuthFacts) override {
+    return Task<AuthOutcome>::ready({});
+  }
 };
 
 class FakeTls final : public TlsService {
@@ -94,7 +99,7 @@ struct Wire {
   std::string unread;      ///< what the session had no room for
   bool ended = false;
   bool reset = false;
-  bool gone = false;       ///< the socket was destroyed
+  bool gone = false;  ///< the socket was destroyed
 
   void deliver(std::string_view octets);
 };
@@ -109,7 +114,8 @@ struct HouseOptions {
 class House {
  public:
   explicit House(HouseOptions options = {});
-  House(std::string listener, std::string settings = {}) : House(HouseOptions{std::move(settings), std::move(listener), {}, {}}) {}
+  House(std::string listener, std::string settings = {})
+      : House(HouseOptions{std::move(settings), std::move(listener), {}, {}}) {}
   ~House();
 
   /// A session over a wire that the test cuts as it likes; from 198.51.100.7.
@@ -144,7 +150,9 @@ class Dialogue {
   Dialogue& expect_end();
   Dialogue& expect_silence();
   /// As an ordinary client begins.
-  Dialogue& hello(std::string_view verb = "EHLO") { return expect(220).send(std::string(verb) + " client.example.org").expect(250); }
+  Dialogue& hello(std::string_view verb = "EHLO") {
+    return expect(220).send(std::string(verb) + " client.example.org").expect(250);
+  }
   /// MAIL and one RCPT.
   Dialogue& envelope() { return send("MAIL FROM:<a@x.example>").expect(250).send("RCPT TO:<b@y.example>").expect(250); }
   const std::string& last() const { return last_; }

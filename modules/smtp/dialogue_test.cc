@@ -23,12 +23,16 @@ Task<Result<MessageId>> FakePolicy::commit(Transaction& t, Draft draft, const De
 
 namespace {
 
-bool knows(std::string_view name, std::string_view password) { return name == "joe" && password == "secret"; }
+bool knows(std::string_view name, std::string_view password) {
+  return name == "joe" && password == "secret";
+}
 
 class FakeExchange final : public SaslExchange {
  public:
   FakeExchange(bool login, AuthOutcome::Kind right) : login_(login), right_(right) {}
-  Task<Step> step(std::optional<std::string> response) override { return Task<Step>::ready(login_ ? login(response) : plain(response)); }
+  Task<Step> step(std::optional<std::string> response) override {
+    return Task<Step>::ready(login_ ? login(response) : plain(response));
+  }
 
  private:
   Step end(AuthOutcome::Kind kind) {
@@ -122,8 +126,9 @@ House::House(HouseOptions options)
   ConfigSchemas schemas;
   schemas.add<Settings>();
   Diagnostics diagnostics;
-  const std::string text = "[smtp]\n" + options.settings + "\n[[smtp.listener]]\nname = \"test\"\naddress = \"192.0.2.1:25\"\n" +
-                           options.listener + "\n";
+  const std::string text = "[smtp]\n" + options.settings +
+                           "\n[[smtp.listener]]\nname = \"test\"\naddress = \"192.0.2.1:25\"\n" + options.listener +
+                           "\n";
   config = Config::parse(schemas, "test.toml", text, diagnostics);
   REQUIRE_MESSAGE(config, diagnostics.render());
   tls.context = options.tls;
@@ -145,7 +150,9 @@ House::House(HouseOptions options)
 }
 
 namespace {
-Task<void> drain_now(Server* server) { co_await server->drain(Deadline::after(1ms)); }
+Task<void> drain_now(Server* server) {
+  co_await server->drain(Deadline::after(1ms));
+}
 }  // namespace
 
 House::~House() {
@@ -163,7 +170,8 @@ std::shared_ptr<Wire> House::wire() {
   listening->settings = &config->get<Settings>();
   listening->listener = &listening->settings->listeners[0];
   listening->hostname = "mx.example.org";
-  nursery->spawn(Session::run(std::make_unique<Session>(*server, listening, std::make_unique<WireSocket>(wire), nursery->token())));
+  nursery->spawn(Session::run(
+      std::make_unique<Session>(*server, listening, std::make_unique<WireSocket>(wire), nursery->token())));
   run();
   return wire;
 }

@@ -13,20 +13,31 @@ HeaderFacts read_header(std::string_view header) {
       return facts;
     }
     switch (field.name.size()) {  // most fields are told apart by length alone
-      case 3: facts.bcc += field.is("Bcc"); break;
+      case 3:
+        facts.bcc += field.is("Bcc");
+        break;
       case 4:
         facts.date += field.is("Date");
         if (field.is("From")) {
           ++facts.from;
-          facts.many_authors |= field.raw_value.find(',') != std::string_view::npos &&
-                                parse_address_list(field.value()).mailboxes() > 1;
+          facts.many_authors |=
+              field.raw_value.find(',') != std::string_view::npos && parse_address_list(field.value()).mailboxes() > 1;
         }
         break;
-      case 6: facts.sender += field.is("Sender"); break;
-      case 8: facts.received += field.is("Received"); break;
-      case 10: facts.message_id += field.is("Message-ID"); break;
-      case 11: facts.return_path += field.is("Return-Path"); break;
-      default: break;
+      case 6:
+        facts.sender += field.is("Sender");
+        break;
+      case 8:
+        facts.received += field.is("Received");
+        break;
+      case 10:
+        facts.message_id += field.is("Message-ID");
+        break;
+      case 11:
+        facts.return_path += field.is("Return-Path");
+        break;
+      default:
+        break;
     }
   }
   return facts;
@@ -39,7 +50,8 @@ std::string missing_fields(const HeaderFacts& facts, const MendRules& rules) {
   if (facts.date == 0) out += make_field("Date", format_mail_date(rules.now));
   if (facts.message_id == 0) out += make_field("Message-ID", make_message_id(rules.now, rules.random, rules.hostname));
   if (facts.from == 0 && !rules.sender.is_null()) out += make_field("From", rules.sender.path());
-  if (facts.many_authors && facts.sender == 0 && !rules.sender.is_null()) out += make_field("Sender", rules.sender.path());
+  if (facts.many_authors && facts.sender == 0 && !rules.sender.is_null())
+    out += make_field("Sender", rules.sender.path());
   return out;
 }
 

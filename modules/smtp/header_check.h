@@ -1,9 +1,10 @@
 // What is looked at, and mended, in the header of a message while it is taken in.
 //
 // One pass over the fields gathers the facts; mend() makes a new header only when something is to change, so that an
-// ordinary message keeps its octets. On all listeners: an incoming Return-Path goes (RFC 5321 §4.4), and a text that has
-// no header gets an empty line in front, so that its words do not become part of ours. On submission (RFC 6409 §8): Date,
-// Message-ID, From and Sender are added where RFC 5322 §3.6 wants them and they are missing; Bcc goes (RFC 5322 §3.6.3).
+// ordinary message keeps its octets. On all listeners: an incoming Return-Path goes (RFC 5321 §4.4), and a text that
+// has no header gets an empty line in front, so that its words do not become part of ours. On submission (RFC 6409 §8):
+// Date, Message-ID, From and Sender are added where RFC 5322 §3.6 wants them and they are missing; Bcc goes (RFC 5322
+// §3.6.3).
 //
 // Pure.
 #pragma once
@@ -27,8 +28,8 @@ struct HeaderFacts {
   std::uint32_t message_id = 0;
   std::uint32_t from = 0;
   std::uint32_t sender = 0;
-  bool many_authors = false;   ///< From names several mailboxes: a Sender is wanted (RFC 5322 §3.6.2)
-  bool no_header = false;      ///< the first line is no field: this is a text without a header
+  bool many_authors = false;  ///< From names several mailboxes: a Sender is wanted (RFC 5322 §3.6.2)
+  bool no_header = false;     ///< the first line is no field: this is a text without a header
 };
 
 HeaderFacts read_header(std::string_view header);

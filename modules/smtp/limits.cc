@@ -35,7 +35,9 @@ ConnectionLimiter::ConnectionLimiter(Runtime& runtime) : runtime_(runtime), hash
   for (unsigned worker = 0; worker < runtime.workers(); ++worker) counts_.emplace_back(random_u64());
 }
 
-Executor& ConnectionLimiter::owner(const IpAddress& key) const { return runtime_.owner_of(hash_(key)); }
+Executor& ConnectionLimiter::owner(const IpAddress& key) const {
+  return runtime_.owner_of(hash_(key));
+}
 
 Task<bool> ConnectionLimiter::enter(IpAddress key, std::uint32_t limit) {
   Executor& here = co_await this_executor();

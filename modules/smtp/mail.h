@@ -1,4 +1,5 @@
-// A mail transaction as a session keeps it: from MAIL to its end, one object, so that no exit leaves half of one behind.
+// A mail transaction as a session keeps it: from MAIL to its end, one object, so that no exit leaves half of one
+// behind.
 //
 // Thread: the session's worker. RFC: 5321 §3.3, §4.1.4.
 #pragma once
@@ -20,8 +21,8 @@ struct Intake {
   Draft draft;
   BodyScanner scanner;
   HeaderFacts header;
-  Instant until{};            ///< the whole text must be here by then
-  std::uint64_t octets = 0;   ///< of text
+  Instant until{};           ///< the whole text must be here by then
+  std::uint64_t octets = 0;  ///< of text
   bool header_seen = false;
   /// Set once, by the first thing that is wrong; the rest of the text is then read and dropped.
   std::optional<Verdict> refusal;
@@ -38,8 +39,8 @@ struct Mail {
   explicit Mail(SessionState& session) : transaction(session) {}
   Transaction transaction;
   bool prdr = false;
-  bool some_refused = false;  ///< a recipient was refused: its trail is kept even if nothing else comes
-  bool chunks_failed = false; ///< one was refused: only RSET and its like go on (RFC 3030 §2)
+  bool some_refused = false;   ///< a recipient was refused: its trail is kept even if nothing else comes
+  bool chunks_failed = false;  ///< one was refused: only RSET and its like go on (RFC 3030 §2)
   bool within_chunks() const { return intake.has_value() || chunks_failed; }
   std::optional<Intake> intake;
 };

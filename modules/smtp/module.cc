@@ -33,7 +33,8 @@ class SmtpModule final : public Module {
       if (auto ready = check_tls(core, listener); !ready) return ready;
       auto bound = core.runtime.bind(listener.address, listener.unix_mode);
       if (!bound) return std::unexpected(bound.error());
-      log.info("smtp.listening", {{"listener", listener.name}, {"address", (*bound)->endpoint().to_string()},
+      log.info("smtp.listening", {{"listener", listener.name},
+                                  {"address", (*bound)->endpoint().to_string()},
                                   {"role", to_string(listener.role)}});
       bound_.emplace(listener.name, std::move(*bound));
     }

@@ -9,11 +9,15 @@ namespace postern::smtp {
 
 namespace {
 
-Reply syntax(std::string text) { return {501, "5.5.4", std::move(text)}; }
+Reply syntax(std::string text) {
+  return {501, "5.5.4", std::move(text)};
+}
 Reply unknown_parameter(std::string_view name) {
   return {555, "5.5.4", "Parameter not recognised or not implemented: " + std::string(name)};
 }
-Reply example(Verb verb, std::string why) { return syntax(std::move(why) + "; for example: " + std::string(info(verb).example)); }
+Reply example(Verb verb, std::string why) {
+  return syntax(std::move(why) + "; for example: " + std::string(info(verb).example));
+}
 
 void skip_blanks(std::string_view& text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -143,7 +147,8 @@ Reply bad_path(Verb verb, const SyntaxFault& fault) {
 OrReply<MailArguments> parse_mail(std::string_view text, const ArgumentRules& rules) {
   if (auto reply = take_word(text, "FROM", Verb::kMail, rules.lenient)) return std::unexpected(*reply);
   // UTF-8 is let in first: whether it was asked for stands behind the path.
-  auto path = parse_path(text, {.allow_utf8 = rules.smtputf8, .allow_missing_brackets = rules.lenient, .allow_null = true});
+  auto path =
+      parse_path(text, {.allow_utf8 = rules.smtputf8, .allow_missing_brackets = rules.lenient, .allow_null = true});
   if (!path) return std::unexpected(bad_path(Verb::kMail, path.error()));
   MailArguments mail;
   mail.sender = std::move(path->address);

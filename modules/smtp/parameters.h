@@ -41,7 +41,7 @@ struct MailArguments {
   std::string envid;
 };
 
-inline constexpr std::size_t kMaxParameters = 16;  ///< of one MAIL or RCPT
+inline constexpr std::size_t kMaxParameters = 16;      ///< of one MAIL or RCPT
 inline constexpr std::size_t kMaxAuthParameter = 500;  ///< octets of AUTH=, RFC 4954 §5
 
 /// What follows the word MAIL: "FROM:<...> SIZE=1000".

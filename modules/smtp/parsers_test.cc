@@ -43,25 +43,29 @@ TEST_CASE("a PROXY header that is incomplete is waited for, one that is wrong is
   CHECK(parse_proxy(v1).header.source.to_string() == "[2001:db8::1]:65535");
   CHECK(parse_proxy(v2).header.source.to_string() == "127.0.0.1:1234");
   CHECK(parse_proxy(std::string("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16)).header.local);
-  for (const std::string_view bad : {"EHLO x", "PROXX", "PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", "PROXY TCP4 ::1 ::1 1 2\r\n",
-                                     "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", "PROXY UDP4 1.2.3.4 1.2.3.4 1 2\r\n", "\r\n\r\nx"})
+  for (const std::string_view bad :
+       {"EHLO x", "PROXX", "PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", "PROXY TCP4 ::1 ::1 1 2\r\n",
+        "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", "PROXY UDP4 1.2.3.4 1.2.3.4 1 2\r\n", "\r\n\r\nx"})
     CHECK(parse_proxy(bad).state == ProxyParse::State::kInvalid);
   CHECK(parse_proxy("PROXY " + std::string(120, 'x')).state == ProxyParse::State::kInvalid);
   CHECK(parse_proxy(std::string("\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c", 16)).state == ProxyParse::State::kInvalid);
   CHECK(parse_proxy(std::string("\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", 16)).state == ProxyParse::State::kInvalid);
-  CHECK(parse_proxy(std::string("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04", 16) + "abcd").state == ProxyParse::State::kInvalid);
+  CHECK(parse_proxy(std::string("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04", 16) + "abcd").state ==
+        ProxyParse::State::kInvalid);
 }
 
 TEST_CASE("a header that is complete is left alone") {
   const Address sender = *Address::parse("a@x.example");
   const std::string header = "From: a@x.example\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x>\r\n";
-  const MendRules rules{.submission = true, .strip_bcc = true, .sender = sender, .hostname = "h", .now = {}, .random = 1};
+  const MendRules rules{
+      .submission = true, .strip_bcc = true, .sender = sender, .hostname = "h", .now = {}, .random = 1};
   CHECK(!mend_header(header, read_header(header), rules));
 }
 
 TEST_CASE("on submission a header gets what it lacks, and several authors get a sender") {
   const Address sender = *Address::parse("a@x.example");
-  const MendRules rules{.submission = true, .strip_bcc = true, .sender = sender, .hostname = "h.example", .now = {}, .random = 1};
+  const MendRules rules{
+      .submission = true, .strip_bcc = true, .sender = sender, .hostname = "h.example", .now = {}, .random = 1};
   const std::string header = "From: a@x.example, b@x.example\r\nBCC: c@x.example,\r\n d@x.example\r\nSubject: x\r\n";
   const auto mended = mend_header(header, read_header(header), rules);
   REQUIRE(mended);
@@ -76,7 +80,8 @@ TEST_CASE("on submission a header gets what it lacks, and several authors get a 
 
 TEST_CASE("elsewhere only Return-Path goes") {
   const Address sender;
-  const MendRules rules{.submission = false, .strip_bcc = true, .sender = sender, .hostname = "h", .now = {}, .random = 1};
+  const MendRules rules{
+      .submission = false, .strip_bcc = true, .sender = sender, .hostname = "h", .now = {}, .random = 1};
   const std::string header = "Return-Path: <x@y>\r\nBcc: a@b\r\n";
   CHECK(mend_header(header, read_header(header), rules) == "Bcc: a@b\r\n");
   CHECK(!mend_header("", read_header(""), rules));
@@ -92,7 +97,8 @@ TEST_CASE("a Received field holds nothing that a client could use to write its o
   Envelope envelope;
   envelope.recipients.resize(2);
   const std::string field = make_received({client, envelope, "mx.example.org", MessageId(12345), WallTime{}});
-  CHECK(field.starts_with("Received: from [IPv6:2001:db8::1] (helo=badnamex evilbytrusted (may be forged) [IPv6:2001:db8::1])\r\n"));
+  CHECK(field.starts_with(
+      "Received: from [IPv6:2001:db8::1] (helo=badnamex evilbytrusted (may be forged) [IPv6:2001:db8::1])\r\n"));
   CHECK(field.find(" for ") == std::string::npos);
   CHECK(field.ends_with(";\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n"));
   CHECK(HeaderBlock(field).count("Received") == 1);
@@ -118,7 +124,8 @@ std::string complaints(const std::string& listener, bool auth = true, bool tls =
   ConfigSchemas schemas;
   schemas.add<Settings>();
   Diagnostics diagnostics;
-  const auto config = Config::parse(schemas, "t.toml", "[[smtp.listener]]\nname = \"a\"\naddress = \"127.0.0.1:25\"\n" + listener, diagnostics);
+  const auto config = Config::parse(
+      schemas, "t.toml", "[[smtp.listener]]\nname = \"a\"\naddress = \"127.0.0.1:25\"\n" + listener, diagnostics);
   if (config) check_settings(config->get<Settings>(), auth, tls, diagnostics);
   return diagnostics.render();
 }
@@ -131,7 +138,8 @@ TEST_CASE("listeners that cannot be meant are refused with their place") {
   CHECK(complaints("role = \"submission\"\nauth = false").find("without AUTH") != std::string::npos);
   CHECK(complaints("role = \"submission\"", false).find("\"auth\"") != std::string::npos);
   CHECK(complaints("tls = \"required\"", true, false).find("certificate") != std::string::npos);
-  CHECK(complaints("[[smtp.listener]]\nname = \"a\"\naddress = \"127.0.0.1:25\"").find("second listener") != std::string::npos);
+  CHECK(complaints("[[smtp.listener]]\nname = \"a\"\naddress = \"127.0.0.1:25\"").find("second listener") !=
+        std::string::npos);
   CHECK(complaints("allow_plaintext_auth = true").find("smtp.plaintext-auth") != std::string::npos);
   CHECK(complaints("rolle = \"mx\"").find("role") != std::string::npos);
 }

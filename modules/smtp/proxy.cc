@@ -12,7 +12,9 @@ namespace {
 using State = ProxyParse::State;
 constexpr std::string_view kSignature("\r\n\r\n\0\r\nQUIT\n", 12);
 
-ProxyParse invalid() { return {State::kInvalid, {}}; }
+ProxyParse invalid() {
+  return {State::kInvalid, {}};
+}
 
 ProxyParse parse_v1(std::string_view octets) {
   const std::size_t end = octets.substr(0, kMaxProxyV1).find("\r\n");

@@ -17,7 +17,8 @@ void append_safe(std::string& out, std::string_view text) {
 }
 
 void append_from(std::string& out, const ClientInfo& client) {
-  // The ABNF wants a domain or literal here; what is neither was let in for a user's program and is shown in the comment.
+  // The ABNF wants a domain or literal here; what is neither was let in for a user's program and is shown in the
+  // comment.
   const bool usable = is_helo_name(client.ehlo);
   out += "from ";
   if (usable)

@@ -32,7 +32,8 @@ SmtpMetrics::SmtpMetrics(Metrics& m)
       tls_failures(m.counter("postern_smtp_tls_failures_total", "TLS handshakes that failed.")),
       auth_ok(m.counter("postern_smtp_auth_total", "Logins, by result.", {{"result", "ok"}})),
       auth_failed(m.counter("postern_smtp_auth_total", "Logins, by result.", {{"result", "failed"}})),
-      latency(m.histogram("postern_smtp_message_seconds", "From MAIL to the answer after the text.", HistogramScale::kSeconds)) {}
+      latency(m.histogram("postern_smtp_message_seconds", "From MAIL to the answer after the text.",
+                          HistogramScale::kSeconds)) {}
 
 Duration Listening::greet_pause() const {
   if (listener->greet_pause) return *listener->greet_pause;
@@ -70,7 +71,8 @@ void Server::configure(std::shared_ptr<const Config> config, const std::string& 
   }
   // A listener that vanished from the file still has its socket until the restart: it keeps what it had.
   for (auto& old : listening_) {
-    const auto same = std::ranges::find_if(fresh, [&](const auto& one) { return one->listener->name == old->listener->name; });
+    const auto same =
+        std::ranges::find_if(fresh, [&](const auto& one) { return one->listener->name == old->listener->name; });
     if (same != fresh.end()) old = *same;
   }
   if (listening_.empty()) listening_ = std::move(fresh);

@@ -33,7 +33,7 @@ struct SmtpMetrics {
   Counter& commands;
   Counter& accepted;
   Counter& accepted_bytes;
-  Counter* replies[6];  ///< by first digit; 0 and 1 are null
+  Counter* replies[6];         ///< by first digit; 0 and 1 are null
   Counter& refused_temporary;  ///< messages
   Counter& refused_permanent;
   Counter& tls_sessions;
@@ -63,7 +63,7 @@ struct ServerParts {
   Spool& spool;
   Authenticator* auth = nullptr;  ///< null: no module provides it
   TlsService* tls = nullptr;
-  Overload* overload = nullptr;   ///< null: nobody measures
+  Overload* overload = nullptr;  ///< null: nobody measures
   ConnectionLimiter& limiter;
   SmtpMetrics& metrics;
   unsigned workers = 1;

@@ -10,7 +10,7 @@ namespace postern::smtp {
 
 namespace {
 
-constexpr Duration kLingerTime = 2s;          // for a refused client to read why
+constexpr Duration kLingerTime = 2s;           // for a refused client to read why
 constexpr std::size_t kLingerBytes = 1 << 20;  // of what it still sends meanwhile
 
 /// Makes the present coroutine, and all that it awaits, cancellable by the session alone.
@@ -27,7 +27,8 @@ struct Enter {
 
 }  // namespace
 
-Session::Session(Server& server, std::shared_ptr<const Listening> on, std::unique_ptr<Socket> socket, CancelToken parent)
+Session::Session(Server& server, std::shared_ptr<const Listening> on, std::unique_ptr<Socket> socket,
+                 CancelToken parent)
     : server_(server),
       on_(std::move(on)),
       cancel_(parent.state()),
@@ -135,7 +136,8 @@ Task<void> Session::dispatch(Stream::Line line) {
 }
 
 std::string_view Session::out_of_order(const CommandInfo& command) const {
-  if ((command.rules & kAfterHello) && !hello_) return listener().is_lmtp() ? replies::kAfterLhlo : replies::kAfterHello;
+  if ((command.rules & kAfterHello) && !hello_)
+    return listener().is_lmtp() ? replies::kAfterLhlo : replies::kAfterHello;
   if ((command.rules & kNeedsTls) && needs_tls()) return replies::kNeedTls;
   if ((command.rules & kNotWithinChunks) && mail_ && mail_->within_chunks()) return replies::kWithinChunks;
   if ((command.rules & kOutsideMail) && mail_) return replies::kOutsideMail;
@@ -145,10 +147,10 @@ std::string_view Session::out_of_order(const CommandInfo& command) const {
 
 Session::Handler Session::handler(Verb verb) {
   static constexpr std::array<Handler, kVerbs> kHandlers = {
-      &Session::on_unknown,  &Session::on_ehlo, &Session::on_helo, &Session::on_lhlo, &Session::on_mail,
-      &Session::on_rcpt,     &Session::on_data, &Session::on_bdat, &Session::on_rset, &Session::on_noop,
-      &Session::on_quit,     &Session::on_vrfy, &Session::on_vrfy, &Session::on_help, &Session::on_starttls,
-      &Session::on_auth,     &Session::on_xclient, &Session::on_obsolete, &Session::on_foreign,
+      &Session::on_unknown, &Session::on_ehlo,    &Session::on_helo,     &Session::on_lhlo,    &Session::on_mail,
+      &Session::on_rcpt,    &Session::on_data,    &Session::on_bdat,     &Session::on_rset,    &Session::on_noop,
+      &Session::on_quit,    &Session::on_vrfy,    &Session::on_vrfy,     &Session::on_help,    &Session::on_starttls,
+      &Session::on_auth,    &Session::on_xclient, &Session::on_obsolete, &Session::on_foreign,
   };
   return kHandlers[static_cast<std::size_t>(verb)];
 }
@@ -158,7 +160,9 @@ bool Session::offers_tls() const {
   return (mode == TlsMode::kStartTls || mode == TlsMode::kRequired) && on_->tls && !stream_.secure();
 }
 
-bool Session::needs_tls() const { return listener().tls_mode() == TlsMode::kRequired && !stream_.secure(); }
+bool Session::needs_tls() const {
+  return listener().tls_mode() == TlsMode::kRequired && !stream_.secure();
+}
 
 void Session::say(std::string_view wire) {
   const unsigned digit = static_cast<unsigned>(wire.front() - '0');
@@ -173,15 +177,19 @@ void Session::say_last(std::string_view wire) {
 }
 
 void Session::refuse(const Verdict& verdict, std::string_view stage, std::string_view recipient) {
-  say(verdict.reply);
-  if (verdict.kind == Verdict::Kind::kDisconnect || verdict.reply.code == 421) closing_ = true;
+  Reply reply = verdict.reply;
+  if (reply.positive())  // a rule's slip must not become a promise
+    reply =
+        verdict.kind == Verdict::Kind::kDefer ? Reply{451, "4.7.1", "Try again later"} : Reply{550, "5.7.1", "Refused"};
+  say(reply);
+  if (verdict.kind == Verdict::Kind::kDisconnect || reply.code == 421) closing_ = true;
   server_.log().info("smtp.refused", {{"session", state_.id},
                                       {"ip", state_.client.ip.to_string()},
                                       {"stage", stage},
                                       {"rcpt", recipient},
-                                      {"code", verdict.reply.code},
-                                      {"enhanced", verdict.reply.enhanced},
-                                      {"text", verdict.reply.text},
+                                      {"code", reply.code},
+                                      {"enhanced", reply.enhanced},
+                                      {"text", reply.text},
                                       {"rule", verdict.rule}});
 }
 
@@ -189,6 +197,7 @@ void Session::refuse(const Verdict& verdict, std::string_view stage, std::string
 void Session::end_with(End end, std::string_view why) {
   end_transaction(why.empty() ? "session ended" : why);
   const bool tls_half_open = end == End::kProtocol;
+  if (tls_half_open) metrics().tls_failures.add(server_.worker());
   if (end == End::kTimedOut) say(replies::kTimeout);
   if (end == End::kCancelled) say(replies::kDraining);
   if (end == End::kOverloaded) say(replies::kServerBusy);
@@ -205,12 +214,13 @@ void Session::log_end(End end, std::string_view why) const {
   static constexpr std::array<std::string_view, 8> kNames = {"quit",      "refused",  "lost",       "timeout",
                                                              "cancelled", "protocol", "overloaded", "internal"};
   const LogLevel level = end == End::kInternal ? LogLevel::kError : LogLevel::kDebug;
-  server_.log().at(level, "smtp.ended", {{"session", state_.id},
-                                         {"ip", state_.client.ip.to_string()},
-                                         {"how", kNames[static_cast<std::size_t>(end)]},
-                                         {"why", why},
-                                         {"messages", messages_},
-                                         {"errors", errors_}});
+  server_.log().at(level, "smtp.ended",
+                   {{"session", state_.id},
+                    {"ip", state_.client.ip.to_string()},
+                    {"how", kNames[static_cast<std::size_t>(end)]},
+                    {"why", why},
+                    {"messages", messages_},
+                    {"errors", errors_}});
 }
 
 Task<void> Session::linger() {

@@ -8,13 +8,13 @@
 //   session_finish.cc what becomes of it after its end: policy, commit, answers
 //   session_auth.cc   STARTTLS, AUTH
 //
-// Pipelining (RFC 2920): answers are queued and leave together, when the client's octets are used up or a command's answer
-// may not be held back. So MAIL, RCPT and DATA in one packet cost one write.
+// Pipelining (RFC 2920): answers are queued and leave together, when the client's octets are used up or a command's
+// answer may not be held back. So MAIL, RCPT and DATA in one packet cost one write.
 //
 // Owner:  its own coroutine, run(), which lives in the server's nursery. Thread: the server's worker.
-// Errors: a lost peer, a passed deadline and a cancellation are thrown and caught once, in run(). All else is an answer.
-// Memory: a silent session is this object, one frame and its socket; transaction and texts exist only within MAIL.
-// RFC:    5321, 2033 (LMTP), 2920, 3030, 3207, 3461, 4954, 6409, 6531, 8314, 9422, draft-hall-prdr.
+// Errors: a lost peer, a passed deadline and a cancellation are thrown and caught once, in run(). All else is an
+// answer. Memory: a silent session is this object, one frame and its socket; transaction and texts exist only within
+// MAIL. RFC:    5321, 2033 (LMTP), 2920, 3030, 3207, 3461, 4954, 6409, 6531, 8314, 9422, draft-hall-prdr.
 #pragma once
 
 #include <memory>
@@ -79,6 +79,7 @@ class Session {
   Task<bool> greet();
   void fill_client();
   void note_tls();
+  std::string greeting() const;
   Task<void> on_ehlo(Command command);
   Task<void> on_helo(Command command);
   Task<void> on_lhlo(Command command);
@@ -150,10 +151,10 @@ class Session {
   std::uint32_t unknown_ = 0;
   std::uint16_t auth_failures_ = 0;
   bool is_counted_ = false;
-  bool hello_ = false;        // EHLO, HELO or LHLO was accepted
-  bool fixed_helo_ = false;   // XCLIENT said what the client's EHLO was
-  bool waiting_ = false;      // for a command
-  bool closing_ = false;      // after the present answer
+  bool hello_ = false;       // EHLO, HELO or LHLO was accepted
+  bool fixed_helo_ = false;  // XCLIENT said what the client's EHLO was
+  bool waiting_ = false;     // for a command
+  bool closing_ = false;     // after the present answer
   bool answer_now_ = false;
   bool greeted_ = false;
   bool quit_ = false;

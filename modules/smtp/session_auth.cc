@@ -30,12 +30,7 @@ Task<void> Session::on_starttls(Command) {
   }
   end_transaction("STARTTLS");
   say(replies::kStartTls);
-  try {
-    co_await stream_.start_tls(*on_->tls, Deadline::after(settings().tls_timeout));
-  } catch (const ProtocolError&) {
-    metrics().tls_failures.add(server_.worker());
-    throw;
-  }
+  co_await stream_.start_tls(*on_->tls, Deadline::after(settings().tls_timeout));
   forget_client();  // RFC 3207 §4.2: what the client said before counts for nothing
   note_tls();
   const Verdict verdict = co_await policy().starttls(state_);
@@ -103,7 +98,12 @@ Task<void> Session::on_auth(Command command) {
 
 Task<void> Session::exchange(std::unique_ptr<SaslExchange> sasl, std::optional<std::string> response) {
   for (int step = 0; step < kMaxAuthSteps; ++step) {
-    SaslExchange::Step answer = co_await sasl->step(std::move(response));
+    SaslExchange::Step answer;
+    try {
+      answer = co_await sasl->step(std::move(response));
+    } catch (const Overloaded& busy) {  // too many passwords are being hashed already
+      answer.outcome = AuthOutcome{.kind = AuthOutcome::Kind::kUnavailable, .account = {}, .reason = busy.what()};
+    }
     if (answer.outcome) co_return co_await auth_ended(std::move(*answer.outcome));
     response = co_await ask(std::move(answer.challenge));
     if (!response) co_return;  // ask() has said why
@@ -155,11 +155,16 @@ Task<void> Session::auth_ended(AuthOutcome outcome) {
     co_return;
   }
   switch (outcome.kind) {
-    case Kind::kOk: break;
-    case Kind::kUnavailable: co_return say(replies::kAuthUnavailable);
-    case Kind::kInsecure: co_return say(replies::kAuthNeedsTls);
-    case Kind::kAborted: co_return say(replies::kAuthAborted);
-    default: co_return say(replies::kAuthMalformed);
+    case Kind::kOk:
+      break;
+    case Kind::kUnavailable:
+      co_return say(replies::kAuthUnavailable);
+    case Kind::kInsecure:
+      co_return say(replies::kAuthNeedsTls);
+    case Kind::kAborted:
+      co_return say(replies::kAuthAborted);
+    default:
+      co_return say(replies::kAuthMalformed);
   }
   state_.client.auth_user = std::move(outcome.account);
   const Verdict verdict = co_await policy().auth(state_);

@@ -33,7 +33,7 @@ std::shared_ptr<TlsContext> make_tls() {
 /// What a client with TLS does and sees; it runs on the same simulated worker.
 struct TlsTalk {
   House& house;
-  std::string before;           // plain octets first
+  std::string before;  // plain octets first
   bool starttls = true;
   std::vector<std::string> lines;  // what to say under TLS, each after an answer
   std::string heard;
@@ -108,7 +108,13 @@ TEST_CASE("AUTH PLAIN with and without an initial response") {
 TEST_CASE("AUTH LOGIN, step by step") {
   House house(kLessons);
   Dialogue talk(house);
-  talk.hello().send("AUTH LOGIN").expect(334, "VXNlcm5hbWU6").send("am9l").expect(334, "UGFzc3dvcmQ6").send("c2VjcmV0").expect(235);
+  talk.hello()
+      .send("AUTH LOGIN")
+      .expect(334, "VXNlcm5hbWU6")
+      .send("am9l")
+      .expect(334, "UGFzc3dvcmQ6")
+      .send("c2VjcmV0")
+      .expect(235);
   CHECK(house.log.last("smtp.authenticated")->field("user") == "joe");
 }
 
@@ -116,8 +122,20 @@ TEST_CASE("a login that goes wrong says how") {
   House house(kLessons);
   Dialogue talk(house);
   talk.hello().send("AUTH").expect(501).send("AUTH CRAM-9").expect(504).send("AUTH LOGIN joe").expect(501, "base64");
-  talk.send("AUTH LOGIN").expect(334).send("joe").expect(501, "YWxpY2U=").send("AUTH LOGIN").expect(334).send("*").expect(501, "abandoned");
-  talk.send("AUTH PLAIN =").expect(501).send("AUTH PLAIN").expect(334).send(std::string(13'000, 'A')).expect(500, "5.5.6");
+  talk.send("AUTH LOGIN")
+      .expect(334)
+      .send("joe")
+      .expect(501, "YWxpY2U=")
+      .send("AUTH LOGIN")
+      .expect(334)
+      .send("*")
+      .expect(501, "abandoned");
+  talk.send("AUTH PLAIN =")
+      .expect(501)
+      .send("AUTH PLAIN")
+      .expect(334)
+      .send(std::string(13'000, 'A'))
+      .expect(500, "5.5.6");
   talk.send("MAIL FROM:<a@x.example>").expect(530);
 }
 
@@ -159,8 +177,13 @@ TEST_CASE("the AUTH parameter of MAIL is checked and believed to nobody") {
 
 TEST_CASE("STARTTLS forgets what was said before it, and AUTH is offered within") {
   House house(HouseOptions{.settings = {}, .listener = "role = \"submission\"", .tls = make_tls(), .sim = {}});
-  TlsTalk talk{house, {}, true, {"MAIL FROM:<a@x.example>", "EHLO after.example", "STARTTLS", kRight, "MAIL FROM:<a@x.example>",
-                                 "RCPT TO:<b@y.example>", "DATA", "\r\nx\r\n."}, {}, {}};
+  TlsTalk talk{house,
+               {},
+               true,
+               {"MAIL FROM:<a@x.example>", "EHLO after.example", "STARTTLS", kRight, "MAIL FROM:<a@x.example>",
+                "RCPT TO:<b@y.example>", "DATA", "\r\nx\r\n."},
+               {},
+               {}};
   run(talk);
   CAPTURE(talk.heard);
   CHECK(talk.failure == "");
@@ -194,7 +217,13 @@ TEST_CASE("commands pipelined behind STARTTLS are not injected into the protecte
 TEST_CASE("a listener that requires TLS refuses mail without it") {
   House house(HouseOptions{.settings = {}, .listener = "tls = \"required\"", .tls = make_tls(), .sim = {}});
   Dialogue talk(house);
-  talk.hello().send("MAIL FROM:<a@x.example>").expect(530, "STARTTLS").send("VRFY x").expect(530).send("NOOP").expect(250);
+  talk.hello()
+      .send("MAIL FROM:<a@x.example>")
+      .expect(530, "STARTTLS")
+      .send("VRFY x")
+      .expect(530)
+      .send("NOOP")
+      .expect(250);
 }
 
 TEST_CASE("TLS from the first octet, also behind a PROXY header") {

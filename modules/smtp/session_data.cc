@@ -1,8 +1,8 @@
 // DATA and BDAT: the text of a message on its way into the spool. RFC 5321 §4.1.1.4, §4.5.2; 3030 §2.
 //
 // This is the hot path. Runs of lines go from the stream's buffer to the draft without a copy in between, and no
-// coroutine is entered per line. What is wrong with a text is noted, and the rest of it read and dropped, since only its
-// end tells where commands begin again.
+// coroutine is entered per line. What is wrong with a text is noted, and the rest of it read and dropped, since only
+// its end tells where commands begin again.
 #include <algorithm>
 
 #include "parameters.h"
@@ -15,7 +15,9 @@ namespace {
 
 // A client that goes on sending beyond twice the announced limit will not stop by itself.
 constexpr std::uint64_t kOversizeSlack = 1 << 20;
-std::uint64_t most_octets(std::uint64_t limit) { return 2 * limit + kOversizeSlack; }
+std::uint64_t most_octets(std::uint64_t limit) {
+  return 2 * limit + kOversizeSlack;
+}
 
 }  // namespace
 
@@ -97,8 +99,9 @@ Task<void> Session::take_text(Mail& mail, std::optional<std::uint64_t> chunk) {
       if (!step.piece.empty() && !intake.refusal) {
         const Result<void> stored = co_await intake.draft.append(step.piece);
         if (!stored)
-          intake.refuse(stored.error().code == "spool.full" ? 452 : 451, stored.error().code == "spool.full" ? "4.3.1" : "4.3.0",
-                        "Your message could not be stored now", stored.error().code);
+          intake.refuse(stored.error().code == "spool.full" ? 452 : 451,
+                        stored.error().code == "spool.full" ? "4.3.1" : "4.3.0", "Your message could not be stored now",
+                        stored.error().code);
         else if (!intake.header_seen && intake.draft.header_complete())
           co_await header_arrived(mail);
       }

@@ -6,7 +6,9 @@ using namespace postern::smtp;
 using namespace postern::smtp::test;
 
 namespace {
-std::string body_of(const Accepted& mail) { return mail.header + mail.body; }
+std::string body_of(const Accepted& mail) {
+  return mail.header + mail.body;
+}
 }  // namespace
 
 TEST_CASE("stuffed dots are taken out, and only those") {
@@ -25,9 +27,10 @@ TEST_CASE("an empty message is a message") {
 }
 
 TEST_CASE("nothing but CRLF.CRLF ends a message, so nothing can be smuggled behind it") {
-  const std::string smuggled = "MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\nDATA\r\nSubject: evil\r\n\r\nx\r\n";
-  for (const std::string_view end : {"\n.\n", "\r\n.\n", "\n.\r\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r", "\r\r\n.\n", "\r\n.\r\r\n", "\r\n.\n\r\n",
-                                     "\r\n.\r \n"}) {
+  const std::string smuggled =
+      "MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\nDATA\r\nSubject: evil\r\n\r\nx\r\n";
+  for (const std::string_view end : {"\n.\n", "\r\n.\n", "\n.\r\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r", "\r\r\n.\n",
+                                     "\r\n.\r\r\n", "\r\n.\n\r\n", "\r\n.\r \n"}) {
     CAPTURE(end);
     House house;
     Dialogue talk(house);
@@ -57,7 +60,11 @@ TEST_CASE("NUL is refused, and so is a line over the limit") {
 TEST_CASE("messages over the limit are refused, as announced or as they are") {
   House house("role = \"mx\"\nmax_message_size = \"64 KiB\"");
   Dialogue talk(house);
-  talk.hello().send("MAIL FROM:<a@x.example> SIZE=65537").expect(552, "5.3.4").send("MAIL FROM:<a@x.example> SIZE=99999999999999999999").expect(552);
+  talk.hello()
+      .send("MAIL FROM:<a@x.example> SIZE=65537")
+      .expect(552, "5.3.4")
+      .send("MAIL FROM:<a@x.example> SIZE=99999999999999999999")
+      .expect(552);
   std::string big = "\r\n";
   while (big.size() <= 65536) big += std::string(70, 'x') + "\r\n";
   talk.envelope().send("DATA").expect(354).raw(big + ".\r\n").expect(552, "5.3.4");
@@ -88,7 +95,12 @@ TEST_CASE("a message that loops is refused") {
 TEST_CASE("an incoming Return-Path goes, and a text without header stays a text") {
   House house;
   Dialogue talk(house);
-  talk.hello().envelope().send("DATA").expect(354).raw("Return-Path: <liar@z.example>\r\nSubject: x\r\n\r\nhi\r\n.\r\n").expect(250);
+  talk.hello()
+      .envelope()
+      .send("DATA")
+      .expect(354)
+      .raw("Return-Path: <liar@z.example>\r\nSubject: x\r\n\r\nhi\r\n.\r\n")
+      .expect(250);
   CHECK(body_of(house.messages.at(0)) == "Subject: x\r\n\r\nhi\r\n");
   talk.envelope().send("DATA").expect(354).raw("just words\r\n.\r\n").expect(250);
   CHECK(body_of(house.messages.at(1)) == "\r\njust words\r\n");
@@ -102,7 +114,12 @@ TEST_CASE("the data hook sees the header and can refuse before the text is store
     return Verdict::reject(554, "5.7.1", "no such subjects");
   };
   Dialogue talk(house);
-  talk.hello().envelope().send("DATA").expect(354).raw("Subject: spam\r\n\r\nx\r\n.\r\n").expect(554, "no such subjects");
+  talk.hello()
+      .envelope()
+      .send("DATA")
+      .expect(354)
+      .raw("Subject: spam\r\n\r\nx\r\n.\r\n")
+      .expect(554, "no such subjects");
   CHECK(seen == "Subject: spam\r\n");
 }
 
@@ -135,7 +152,12 @@ TEST_CASE("BDAT takes chunks as they are, dots and all") {
   House house;
   Dialogue talk(house);
   talk.hello().envelope().raw("BDAT 14\r\nSubject: x\r\n\r\n").expect(250, "14 octets");
-  talk.raw("BDAT 6\r\n.\r\na\r\n").expect(250).raw("BDAT 0\r\n").expect(250).raw("BDAT 3 LAST\r\n..b").expect(250, "queued");
+  talk.raw("BDAT 6\r\n.\r\na\r\n")
+      .expect(250)
+      .raw("BDAT 0\r\n")
+      .expect(250)
+      .raw("BDAT 3 LAST\r\n..b")
+      .expect(250, "queued");
   CHECK(body_of(house.messages.at(0)) == "Subject: x\r\n\r\n.\r\na\r\n..b\r\n");
   talk.envelope().raw("BDAT 4\r\n\r\nx\r\n").expect(250, "4 octets");
   talk.raw("\n").expect(500);  // the chunk ended within CRLF: its LF is not ours to guess
@@ -145,7 +167,14 @@ TEST_CASE("BDAT takes chunks as they are, dots and all") {
 TEST_CASE("BDAT LAST may be empty, and a CRLF may lie across chunks") {
   House house;
   Dialogue talk(house);
-  talk.hello().envelope().raw("BDAT 4\r\n\r\nx\r").expect(250).raw("BDAT 1\r\n\n").expect(250).raw("BDAT 0 LAST\r\n").expect(250, "queued");
+  talk.hello()
+      .envelope()
+      .raw("BDAT 4\r\n\r\nx\r")
+      .expect(250)
+      .raw("BDAT 1\r\n\n")
+      .expect(250)
+      .raw("BDAT 0 LAST\r\n")
+      .expect(250, "queued");
   CHECK(body_of(house.messages.at(0)) == "\r\nx\r\n");
   talk.envelope().raw("BDAT 0 LAST\r\n").expect(250, "queued");
   talk.envelope().raw("BDAT 2 LAST\r\na\r").expect(550, "CR or LF");
@@ -158,7 +187,12 @@ TEST_CASE("BDAT out of place swallows its chunk, so that it is not taken for com
   talk.raw("BDAT 6 LAST\r\nQUIT\r\n").expect(503, "MAIL").send("MAIL FROM:<a@x.example>").expect(250);
   talk.raw("BDAT 6\r\nQUIT\r\n").expect(503, "recipients").send("RCPT TO:<b@y.example>").expect(250);
   talk.raw("BDAT 6\r\n\r\nhi\r\n").expect(250).send("DATA").expect(503).send("RCPT TO:<c@y.example>").expect(503);
-  talk.send("MAIL FROM:<a@x.example>").expect(503).send("NOOP").expect(250).raw("BDAT 0 LAST\r\n").expect(250, "queued");
+  talk.send("MAIL FROM:<a@x.example>")
+      .expect(503)
+      .send("NOOP")
+      .expect(250)
+      .raw("BDAT 0 LAST\r\n")
+      .expect(250, "queued");
   CHECK(house.messages.size() == 1);
 }
 
@@ -197,7 +231,8 @@ TEST_CASE("a pipelined conversation has the same end wherever it is cut") {
     house.run();
     // Ids differ; all else must not.
     std::string said;
-    for (const std::string_view line : split(wire->sent, '\n')) said += std::string(line.substr(0, line.find(" as "))) + "\n";
+    for (const std::string_view line : split(wire->sent, '\n'))
+      said += std::string(line.substr(0, line.find(" as "))) + "\n";
     if (whole.empty()) whole = said;
     CHECK(said == whole);
     REQUIRE(house.messages.size() == 2);
@@ -226,7 +261,8 @@ TEST_CASE("pipelined MAIL, RCPT and DATA are answered by one write") {
 TEST_CASE("an octet at a time is enough") {
   House house;
   auto wire = house.wire();
-  for (const char c : std::string("EHLO a.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n\r\n..\r\n.\r\nQUIT\r\n")) {
+  for (const char c : std::string(
+           "EHLO a.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n\r\n..\r\n.\r\nQUIT\r\n")) {
     wire->deliver({&c, 1});
     house.run();
   }

@@ -40,9 +40,11 @@ void Session::check_text(Mail& mail) const {
   Intake& intake = *mail.intake;
   if (intake.scanner.nul()) intake.refuse(550, "5.6.0", "The message has a NUL octet in it", "nul");
   if (intake.scanner.bare_newline() && settings().bare_newline == BareNewline::kRefuse)
-    intake.refuse(550, "5.6.0", "The message has a bare CR or LF in it: lines end in CR LF (RFC 5321 2.3.8)", "bare-newline");
+    intake.refuse(550, "5.6.0", "The message has a bare CR or LF in it: lines end in CR LF (RFC 5321 2.3.8)",
+                  "bare-newline");
   if (intake.scanner.longest_line() > settings().max_line.bytes)
-    intake.refuse(550, "5.6.0", "The message has a line of more than " + std::to_string(settings().max_line.bytes) + " octets",
+    intake.refuse(550, "5.6.0",
+                  "The message has a line of more than " + std::to_string(settings().max_line.bytes) + " octets",
                   "line-length");
 }
 
@@ -66,7 +68,8 @@ void Session::answer_decision(Mail& mail, const Decision& decision, std::size_t 
   } else if (committed) {
     const Fault& fault = committed->error();
     good = fault.code == "spool.full" ? replies::kMailFull : replies::kMailFault;
-    server_.log().error("smtp.commit-failed", {{"session", state_.id}, {"fault", fault.code}, {"detail", fault.detail}});
+    server_.log().error("smtp.commit-failed",
+                        {{"session", state_.id}, {"fault", fault.code}, {"detail", fault.detail}});
     metrics().refused_temporary.add(server_.worker());
   } else {
     good = decision.reply().wire();
@@ -95,13 +98,14 @@ void Session::note_accepted(Mail& mail, MessageId id) {
   metrics().accepted_bytes.add(server_.worker(), transaction.size);
   metrics().latency.observe(server_.worker(), took);
   if (!server_.log().enabled(LogLevel::kInfo)) return;
-  server_.log().info("smtp.accepted", {{"id", id.to_string()},
-                                       {"session", state_.id},
-                                       {"ip", state_.client.ip.to_string()},
-                                       {"from", transaction.envelope.sender.to_string()},
-                                       {"rcpts", transaction.envelope.recipients.size()},
-                                       {"size", transaction.size},
-                                       {"micros", std::chrono::duration_cast<std::chrono::microseconds>(took).count()}});
+  server_.log().info("smtp.accepted",
+                     {{"id", id.to_string()},
+                      {"session", state_.id},
+                      {"ip", state_.client.ip.to_string()},
+                      {"from", transaction.envelope.sender.to_string()},
+                      {"rcpts", transaction.envelope.recipients.size()},
+                      {"size", transaction.size},
+                      {"micros", std::chrono::duration_cast<std::chrono::microseconds>(took).count()}});
 }
 
 void Session::note_refused(Mail& mail, const Reply& reply, std::string_view rule) {

@@ -82,7 +82,9 @@ Task<bool> Session::enter_limits() {
     server_.log().info("smtp.connection-refused", {{"ip", state_.client.ip.to_string()}, {"busy", busy}});
     // Before a handshake there is nothing to say it in.
     if (listener().tls_mode() != TlsMode::kImplicit)
-      say_last(counts && !is_counted_ ? replies::kTooManyConnections : busy ? replies::kServerBusy : replies::kDraining);
+      say_last(counts && !is_counted_ ? replies::kTooManyConnections
+               : busy                 ? replies::kServerBusy
+                                      : replies::kDraining);
     co_await flush();
     co_return false;
   }
@@ -91,7 +93,7 @@ Task<bool> Session::enter_limits() {
 }
 
 Task<bool> Session::greet() {
-  if (listener().role == SessionRole::kMx && on_->greet_pause() > Duration::zero()) {
+  if (on_->greet_pause() > Duration::zero()) {
     // RFC 5321 §3.1: the client waits for the greeting. Who does not is a machine that never listens.
     if (co_await stream_.readable(Deadline::after(on_->greet_pause()))) {
       Verdict early = Verdict::reject(554, "5.5.1", "You spoke before the greeting");
@@ -109,9 +111,13 @@ Task<bool> Session::greet() {
     co_await flush();
     co_return false;
   }
-  say(fmt::format("220 {} {}\r\n", on_->hostname, settings().banner));
+  say(greeting());
   co_await flush();
   co_return true;
+}
+
+std::string Session::greeting() const {
+  return fmt::format("220 {} {} {}\r\n", on_->hostname, listener().is_lmtp() ? "LMTP" : "ESMTP", settings().banner);
 }
 
 void Session::note_tls() {
@@ -172,8 +178,9 @@ Task<void> Session::hello(std::string name, Verb verb) {
 /// The answer to EHLO and LHLO. BINARYMIME is not among them: texts are lines here, from end to end.
 std::string Session::extensions() const {
   const Settings& s = settings();
-  std::string out = fmt::format("250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n",
-                                on_->hostname, on_->max_message_size());
+  std::string out =
+      fmt::format("250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n",
+                  on_->hostname, on_->max_message_size());
   if (s.smtputf8) out += "250-SMTPUTF8\r\n";
   if (s.chunking) out += "250-CHUNKING\r\n";
   if (s.dsn) out += "250-DSN\r\n";
@@ -227,7 +234,7 @@ Task<void> Session::on_xclient(Command command) {
     closing_ = true;
     co_return;
   }
-  say(fmt::format("220 {} {}\r\n", on_->hostname, settings().banner));
+  say(greeting());
 }
 
 }  // namespace postern::smtp

@@ -38,7 +38,13 @@ TEST_CASE("PROXY from a named host says who the client is") {
   };
   {
     Dialogue talk(house);
-    talk.raw("PROXY TCP4 203.0.113.9 192.0.2.77 1234 25\r\n").hello().envelope().send("DATA").expect(354).raw("\r\n.\r\n").expect(250);
+    talk.raw("PROXY TCP4 203.0.113.9 192.0.2.77 1234 25\r\n")
+        .hello()
+        .envelope()
+        .send("DATA")
+        .expect(354)
+        .raw("\r\n.\r\n")
+        .expect(250);
     CHECK(seen == "203.0.113.9:1234>192.0.2.77");
     CHECK(proxy == "198.51.100.7");
     CHECK(house.messages.at(0).prefix.find("[203.0.113.9]") != std::string::npos);
@@ -46,7 +52,10 @@ TEST_CASE("PROXY from a named host says who the client is") {
   {
     Dialogue talk(house);
     talk.raw(std::string_view("\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24", 16));
-    talk.raw(std::string_view("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x04\xd2\0\x19", 36)).hello();
+    talk
+        .raw(std::string_view(
+            "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x04\xd2\0\x19", 36))
+        .hello();
     CHECK(seen == "2001:db8::9:1234>2001:db8::1");
   }
   {
@@ -69,7 +78,12 @@ TEST_CASE("XCLIENT is for named hosts, and begins the session anew") {
   talk.hello();
   CHECK(talk.has("XCLIENT NAME ADDR"));
   talk.send("XCLIENT FOO=bar").expect(501).send("XCLIENT ADDR=nonsense").expect(501).send("XCLIENT").expect(501);
-  talk.send("MAIL FROM:<a@x.example>").expect(250).send("XCLIENT ADDR=203.0.113.9").expect(503).send("RSET").expect(250);
+  talk.send("MAIL FROM:<a@x.example>")
+      .expect(250)
+      .send("XCLIENT ADDR=203.0.113.9")
+      .expect(503)
+      .send("RSET")
+      .expect(250);
   talk.send("XCLIENT NAME=spike.example ADDR=203.0.113.9 PORT=99 HELO=real.example LOGIN=joe").expect(220);
   talk.send("MAIL FROM:<a@x.example>").expect(503).send("EHLO filter.example").expect(250).envelope();
   talk.send("DATA").expect(354).raw("\r\n.\r\n").expect(250);
@@ -86,7 +100,10 @@ TEST_CASE("XCLIENT is for named hosts, and begins the session anew") {
 }
 
 TEST_CASE("one address may have so many sessions, counted over all workers") {
-  HouseOptions options{.settings = "max_connections_per_ip = 2\nconnection_limit_exempt = [\"203.0.113.0/24\"]", .listener = {}, .tls = {}, .sim = {}};
+  HouseOptions options{.settings = "max_connections_per_ip = 2\nconnection_limit_exempt = [\"203.0.113.0/24\"]",
+                       .listener = {},
+                       .tls = {},
+                       .sim = {}};
   options.sim.workers = 3;
   House house(options);
   Dialogue one(house, Endpoint::parse("198.51.100.7:1"));
@@ -126,7 +143,8 @@ Task<void> drain(House* house, Duration within, bool* done) {
 
 TEST_CASE("a drain ends idle sessions at once and lets a message come to its end") {
   House house;
-  Dialogue idle(house), busy(house, Endpoint::parse("198.51.100.8:2")), texting(house, Endpoint::parse("198.51.100.9:2"));
+  Dialogue idle(house), busy(house, Endpoint::parse("198.51.100.8:2")),
+      texting(house, Endpoint::parse("198.51.100.9:2"));
   idle.hello();
   busy.hello().envelope();
   texting.hello().envelope().send("DATA").expect(354).raw("\r\nhalf");

@@ -11,7 +11,8 @@ namespace {
 Decision split_decision(Transaction& t) {
   Decision decision;
   for (const Recipient& recipient : t.envelope.recipients)
-    decision.outcomes.push_back({recipient.address.local() == "no" ? Reply{550, "5.7.1", "not for no"} : Reply{250, "2.1.5", "Ok"}, "test"});
+    decision.outcomes.push_back(
+        {recipient.address.local() == "no" ? Reply{550, "5.7.1", "not for no"} : Reply{250, "2.1.5", "Ok"}, "test"});
   return decision;
 }
 
@@ -26,7 +27,13 @@ TEST_CASE("LMTP says LHLO and answers each recipient") {
   House house("role = \"lmtp\"");
   house.policy.at_message = split_decision;
   Dialogue talk(house);
-  talk.expect(220).send("EHLO a.example").expect(500, "LHLO").send("HELO a.example").expect(500).send("MAIL FROM:<a@x.example>").expect(503);
+  talk.expect(220)
+      .send("EHLO a.example")
+      .expect(500, "LHLO")
+      .send("HELO a.example")
+      .expect(500)
+      .send("MAIL FROM:<a@x.example>")
+      .expect(503);
   talk.send("LHLO a.example").expect(250);
   CHECK(!talk.has("PRDR"));
   to_three(talk, "MAIL FROM:<a@x.example>").send("DATA").expect(354).raw("\r\nx\r\n.\r\n");
@@ -38,11 +45,22 @@ TEST_CASE("LMTP: what is wrong with the text is said as often as there are recip
   House house("role = \"lmtp\"");
   Dialogue talk(house);
   talk.expect(220).send("LHLO a.example").expect(250);
-  to_three(talk, "MAIL FROM:<a@x.example>").send("DATA").expect(354).raw("\r\nx\ny\r\n.\r\n").expect(550).expect(550).expect(550);
+  to_three(talk, "MAIL FROM:<a@x.example>")
+      .send("DATA")
+      .expect(354)
+      .raw("\r\nx\ny\r\n.\r\n")
+      .expect(550)
+      .expect(550)
+      .expect(550);
   talk.expect_silence();
   house.policy.commit_fault = Fault{"spool.full", ""};
   house.policy.at_message = split_decision;
-  to_three(talk, "MAIL FROM:<a@x.example>").raw("BDAT 2 LAST\r\n\r\n").expect(452).expect(550).expect(452).expect_silence();
+  to_three(talk, "MAIL FROM:<a@x.example>")
+      .raw("BDAT 2 LAST\r\n\r\n")
+      .expect(452)
+      .expect(550)
+      .expect(452)
+      .expect_silence();
 }
 
 TEST_CASE("LMTP: all refused is said one by one") {
@@ -50,7 +68,14 @@ TEST_CASE("LMTP: all refused is said one by one") {
   house.policy.at_message = [](Transaction& t) { return FakePolicy::all(t, {450, "4.2.2", "full"}); };
   Dialogue talk(house);
   talk.expect(220).send("LHLO a.example").expect(250);
-  to_three(talk, "MAIL FROM:<a@x.example>").send("DATA").expect(354).raw("\r\nx\r\n.\r\n").expect(450).expect(450).expect(450).expect_silence();
+  to_three(talk, "MAIL FROM:<a@x.example>")
+      .send("DATA")
+      .expect(354)
+      .raw("\r\nx\r\n.\r\n")
+      .expect(450)
+      .expect(450)
+      .expect(450)
+      .expect_silence();
 }
 
 TEST_CASE("PRDR answers each between 353 and a last word") {
@@ -67,12 +92,22 @@ TEST_CASE("PRDR with one recipient, or with nothing to tell apart, gives one ans
   Dialogue talk(house);
   talk.hello().send("MAIL FROM:<a@x.example> PRDR").expect(250).send("RCPT TO:<b@y.example>").expect(250);
   talk.send("DATA").expect(354).raw("\r\nx\r\n.\r\n").expect(250).expect_silence();
-  to_three(talk, "MAIL FROM:<a@x.example> PRDR").send("DATA").expect(354).raw("\r\nx\ny\r\n.\r\n").expect(550).expect_silence();
+  to_three(talk, "MAIL FROM:<a@x.example> PRDR")
+      .send("DATA")
+      .expect(354)
+      .raw("\r\nx\ny\r\n.\r\n")
+      .expect(550)
+      .expect_silence();
 }
 
 TEST_CASE("without PRDR a message that some recipients refuse is accepted") {
   House house;
   house.policy.at_message = split_decision;
   Dialogue talk(house);
-  to_three(talk.hello(), "MAIL FROM:<a@x.example>").send("DATA").expect(354).raw("\r\nx\r\n.\r\n").expect(250).expect_silence();
+  to_three(talk.hello(), "MAIL FROM:<a@x.example>")
+      .send("DATA")
+      .expect(354)
+      .raw("\r\nx\r\n.\r\n")
+      .expect(250)
+      .expect_silence();
 }

@@ -19,7 +19,8 @@ std::string help_for(std::string_view word) {
 std::string help_all(bool lmtp) {
   std::string out = "214-2.0.0 Commands, each explained by HELP and its name:\r\n214 2.0.0";
   for (const CommandInfo& command : commands()) {
-    const bool other_hello = lmtp ? command.verb == Verb::kEhlo || command.verb == Verb::kHelo : command.verb == Verb::kLhlo;
+    const bool other_hello =
+        lmtp ? command.verb == Verb::kEhlo || command.verb == Verb::kHelo : command.verb == Verb::kLhlo;
     if (!command.syntax.empty() && !other_hello) out += fmt::format(" {}", command.name);
   }
   return out + "\r\n";
@@ -79,7 +80,8 @@ Task<void> Session::on_unknown(Command) {
 
 /// A browser or proxy was made to talk to us; what follows its headers could be commands. End it.
 Task<void> Session::on_foreign(Command command) {
-  server_.log().info("smtp.foreign-protocol", {{"session", state_.id}, {"ip", state_.client.ip.to_string()}, {"verb", command.info->name}});
+  server_.log().info("smtp.foreign-protocol",
+                     {{"session", state_.id}, {"ip", state_.client.ip.to_string()}, {"verb", command.info->name}});
   say_last(replies::kForeign);
   return Task<void>::ready();
 }

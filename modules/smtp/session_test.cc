@@ -16,7 +16,8 @@ TEST_CASE("a message goes from greeting to QUIT") {
   CHECK(mail.header == "Subject: hi\r\n");
   CHECK(mail.body == "\r\nbody\r\n");
   CHECK(mail.envelope.sender.to_string() == "a@x.example");
-  CHECK(mail.prefix.starts_with("Received: from client.example.org ([198.51.100.7])\r\n\tby mx.example.org with ESMTP id "));
+  CHECK(mail.prefix.starts_with(
+      "Received: from client.example.org ([198.51.100.7])\r\n\tby mx.example.org with ESMTP id "));
   CHECK(mail.prefix.find("for <b@y.example>;") != std::string::npos);
   CHECK(house.policy.disconnects == 1);
   REQUIRE(house.log.last("smtp.accepted"));
@@ -28,8 +29,8 @@ TEST_CASE("EHLO announces what there is, and nothing else") {
   House house;
   Dialogue talk(house);
   talk.hello();
-  for (const char* word : {"PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "DSN",
-                           "PRDR", "LIMITS RCPTMAX=1000 MAILMAX=10000"})
+  for (const char* word : {"PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING",
+                           "DSN", "PRDR", "LIMITS RCPTMAX=1000 MAILMAX=10000"})
     CHECK_MESSAGE(talk.has(word), word);
   for (const char* word : {"BINARYMIME", "AUTH", "STARTTLS", "XCLIENT"}) CHECK_MESSAGE(!talk.has(word), word);
 }
@@ -39,7 +40,13 @@ TEST_CASE("HELO is answered with one line and allows no parameters") {
   Dialogue talk(house);
   talk.expect(220).send("HELO client.example.org").expect(250);
   CHECK(talk.last() == "250 mx.example.org\r\n");
-  talk.send("MAIL FROM:<a@x.example> SIZE=10").expect(555).envelope().send("DATA").expect(354).raw("\r\nx\r\n.\r\n").expect(250);
+  talk.send("MAIL FROM:<a@x.example> SIZE=10")
+      .expect(555)
+      .envelope()
+      .send("DATA")
+      .expect(354)
+      .raw("\r\nx\r\n.\r\n")
+      .expect(250);
   CHECK(house.messages.at(0).prefix.find(" with SMTP id ") != std::string::npos);
 }
 
@@ -79,10 +86,16 @@ TEST_CASE("commands that exist elsewhere answer 502, unknown ones 500") {
   House house;
   Dialogue talk(house);
   talk.hello();
-  for (const char* verb : {"SEND FROM:<a@x>", "SOML FROM:<a@x>", "SAML FROM:<a@x>", "TURN", "ETRN x"}) talk.send(verb).expect(502);
+  for (const char* verb : {"SEND FROM:<a@x>", "SOML FROM:<a@x>", "SAML FROM:<a@x>", "TURN", "ETRN x"})
+    talk.send(verb).expect(502);
   talk.send("FOO").expect(500).send("").expect(500).send("MAILX FROM:<a@x.example>").expect(500);
   talk.send("EXPN staff").expect(252).send("VRFY joe").expect(252).send("VRFY").expect(501);
-  talk.send("HELP").expect(214, "MAIL").send("HELP rcpt").expect(214, "RCPT TO:<friend@example.net>").send("HELP me").expect(504);
+  talk.send("HELP")
+      .expect(214, "MAIL")
+      .send("HELP rcpt")
+      .expect(214, "RCPT TO:<friend@example.net>")
+      .send("HELP me")
+      .expect(504);
   talk.send("LHLO a.example").expect(500).send("XCLIENT ADDR=192.0.2.9").expect(550).send("STARTTLS").expect(454);
 }
 
@@ -95,9 +108,21 @@ TEST_CASE("VRFY and EXPN can be turned off") {
 TEST_CASE("slips of the hand get an example") {
   House house;
   Dialogue talk(house);
-  talk.expect(220).send("EHLO").expect(501, "EHLO client.example.org").send("EHLO joe@example.org").expect(501, "user's address");
-  talk.send("HELO not/a_name").expect(501).send("EHLO [192.0.2.9]").expect(250).send("EHLO under_score.example").expect(250);
-  talk.send("MAIL FROM <a@x.example>").expect(501, "MAIL FROM:<you@example.org>").send("MAIL FROM: a@x.example").expect(501);
+  talk.expect(220)
+      .send("EHLO")
+      .expect(501, "EHLO client.example.org")
+      .send("EHLO joe@example.org")
+      .expect(501, "user's address");
+  talk.send("HELO not/a_name")
+      .expect(501)
+      .send("EHLO [192.0.2.9]")
+      .expect(250)
+      .send("EHLO under_score.example")
+      .expect(250);
+  talk.send("MAIL FROM <a@x.example>")
+      .expect(501, "MAIL FROM:<you@example.org>")
+      .send("MAIL FROM: a@x.example")
+      .expect(501);
   talk.send("MAIL a@x.example").expect(501).send("MAIL FROM: <a@x.example>").expect(250);
   talk.send("RCPT TO b@y.example").expect(501, "RCPT TO:<friend@example.net>").send("RCPT TO:<b>").expect(501);
   talk.send("RCPT TO:<postmaster>").expect(250).send("RCPT TO:<>").expect(501);
@@ -131,9 +156,11 @@ TEST_CASE("parameters of MAIL and RCPT are checked") {
   for (const char* bad : {"SIZE=x", "SIZE=", "SIZE", "BODY=9BIT", "BODY=BINARYMIME", "RET=SOME", "ENVID=", "ENVID=a+zz",
                           "SMTPUTF8=1", "PRDR=1", "SIZE=1 SIZE=2", "=1", "-x", "X=a=b"})
     talk.send(std::string("MAIL FROM:<a@x.example> ") + bad).expect(501);
-  for (const char* unknown : {"FOO", "FOO=bar", "AUTH=<>", "REQUIRETLS"}) talk.send(std::string("MAIL FROM:<a@x.example> ") + unknown).expect(555);
+  for (const char* unknown : {"FOO", "FOO=bar", "AUTH=<>", "REQUIRETLS"})
+    talk.send(std::string("MAIL FROM:<a@x.example> ") + unknown).expect(555);
   talk.send("MAIL FROM:<a@x.example> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=QQ+2B SMTPUTF8").expect(250);
-  for (const char* bad : {"NOTIFY=", "NOTIFY=NEVER,SUCCESS", "NOTIFY=SOON", "ORCPT=rfc822", "ORCPT=rfc822;a+b", "NOTIFY=NEVER NOTIFY=NEVER"})
+  for (const char* bad : {"NOTIFY=", "NOTIFY=NEVER,SUCCESS", "NOTIFY=SOON", "ORCPT=rfc822", "ORCPT=rfc822;a+b",
+                          "NOTIFY=NEVER NOTIFY=NEVER"})
     talk.send(std::string("RCPT TO:<b@y.example> ") + bad).expect(501);
   talk.send("RCPT TO:<b@y.example> FOO=1").expect(555);
   talk.send("RCPT TO:<b@y.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;c+2Bd@z.example").expect(250);
@@ -153,7 +180,8 @@ TEST_CASE("extensions that are turned off are unknown") {
   Dialogue talk(house);
   talk.hello();
   for (const char* word : {"SMTPUTF8", "DSN", "PRDR", "CHUNKING"}) CHECK(!talk.has(word));
-  for (const char* word : {"SMTPUTF8", "RET=FULL", "PRDR"}) talk.send(std::string("MAIL FROM:<a@x.example> ") + word).expect(555);
+  for (const char* word : {"SMTPUTF8", "RET=FULL", "PRDR"})
+    talk.send(std::string("MAIL FROM:<a@x.example> ") + word).expect(555);
   talk.send("MAIL FROM:<\xC3\xBC@x.example>").expect(501).send("BDAT 3 LAST\r\nabc").expect(500).expect(502);
 }
 
@@ -171,7 +199,12 @@ TEST_CASE("lines that are too long, or hold what they must not, are refused whol
   House house;
   Dialogue talk(house);
   talk.hello().send("NOOP " + std::string(600, 'x')).expect(500).send("NOOP " + std::string(20'000, 'x')).expect(500);
-  talk.raw(std::string("NOOP \0\r\n", 8)).expect(500).raw("NOOP a\rb\r\n").expect(500).raw("NOOP\n").expect(500, "CR LF");
+  talk.raw(std::string("NOOP \0\r\n", 8))
+      .expect(500)
+      .raw("NOOP a\rb\r\n")
+      .expect(500)
+      .raw("NOOP\n")
+      .expect(500, "CR LF");
   talk.send("NOOP").expect(250);
 }
 
@@ -205,7 +238,8 @@ TEST_CASE("a hook can end the session") {
 }
 
 TEST_CASE("limits: recipients, messages, errors, unknown commands, commands") {
-  House house("role = \"mx\"", "max_recipients = 2\nmax_messages = 2\nmax_errors = 5\nmax_unknown_commands = 2\nmax_commands = 30");
+  House house("role = \"mx\"",
+              "max_recipients = 2\nmax_messages = 2\nmax_errors = 5\nmax_unknown_commands = 2\nmax_commands = 30");
   {
     Dialogue talk(house);
     talk.hello();
@@ -245,6 +279,9 @@ TEST_CASE("a silent client is told and left") {
 TEST_CASE("a browser is shown the door before its headers can be commands") {
   House house;
   Dialogue talk(house);
-  talk.expect(220).raw("POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO a.example\r\nMAIL FROM:<a@x.example>\r\n").expect(500).expect_end();
+  talk.expect(220)
+      .raw("POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO a.example\r\nMAIL FROM:<a@x.example>\r\n")
+      .expect(500)
+      .expect_end();
   CHECK(house.metrics.commands.value() == 1);
 }

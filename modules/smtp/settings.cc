@@ -7,20 +7,29 @@ namespace postern::smtp {
 TlsMode ListenerSettings::tls_mode() const {
   if (tls) return *tls;
   switch (role) {
-    case SessionRole::kSubmission: return TlsMode::kStartTls;  // AUTH waits for TLS anyway (RFC 8314 §3.3)
-    case SessionRole::kSubmissions: return TlsMode::kImplicit;
+    case SessionRole::kSubmission:
+      return TlsMode::kStartTls;  // AUTH waits for TLS anyway (RFC 8314 §3.3)
+    case SessionRole::kSubmissions:
+      return TlsMode::kImplicit;
     case SessionRole::kLmtp:
-    case SessionRole::kLocal: return TlsMode::kNone;
-    case SessionRole::kMx: break;
+    case SessionRole::kLocal:
+      return TlsMode::kNone;
+    case SessionRole::kMx:
+      break;
   }
   return TlsMode::kStartTls;
 }
 
-bool ListenerSettings::offers_auth() const { return auth.value_or(is_submission()); }
+bool ListenerSettings::offers_auth() const {
+  return auth.value_or(is_submission());
+}
 
 void describe(Schema<ListenerSettings>& s) {
   s.table("listener", "One address on which SMTP or LMTP is spoken.");
-  s.field("name", &ListenerSettings::name, "Its name in logs, rules and metrics.").required().length(1, 40).example("mx");
+  s.field("name", &ListenerSettings::name, "Its name in logs, rules and metrics.")
+      .required()
+      .length(1, 40)
+      .example("mx");
   s.field("address", &ListenerSettings::address, "Where to listen: address and port, or unix:/path.")
       .required()
       .example("0.0.0.0:25");
@@ -31,9 +40,10 @@ void describe(Schema<ListenerSettings>& s) {
               {"submission", SessionRole::kSubmission},
               {"submissions", SessionRole::kSubmissions},
               {"lmtp", SessionRole::kLmtp}});
-  s.field("tls", &ListenerSettings::tls,
-          "none; starttls offers it; required refuses mail without it; implicit speaks TLS from the first octet. Without "
-          "it: starttls for mx and submission, implicit for submissions, none for lmtp.")
+  s.field(
+       "tls", &ListenerSettings::tls,
+       "none; starttls offers it; required refuses mail without it; implicit speaks TLS from the first octet. Without "
+       "it: starttls for mx and submission, implicit for submissions, none for lmtp.")
       .names({{"none", TlsMode::kNone},
               {"starttls", TlsMode::kStartTls},
               {"required", TlsMode::kRequired},
@@ -73,12 +83,14 @@ void describe_limits(Schema<Settings>& s) {
       .range(1, 100'000);
   s.field("max_unknown_commands", &Settings::max_unknown_commands, "Unknown commands after which a session is ended.")
       .range(1, 100'000);
-  s.field("max_auth_failures", &Settings::max_auth_failures, "Failed logins after which a session is ended.").range(1, 1000);
+  s.field("max_auth_failures", &Settings::max_auth_failures, "Failed logins after which a session is ended.")
+      .range(1, 1000);
   s.field("max_session_bytes", &Settings::max_session_bytes, "Octets of message text that one session may send.")
       .range(1_MiB, 1024_GiB);
   s.field("max_connections", &Settings::max_connections, "Sessions at a time, all listeners together; more get 421.")
       .range(1, 1'000'000);
-  s.field("max_connections_per_ip", &Settings::max_connections_per_ip, "Sessions at a time from one address; more get 421.")
+  s.field("max_connections_per_ip", &Settings::max_connections_per_ip,
+          "Sessions at a time from one address; more get 421.")
       .range(1, 1'000'000);
   s.field("connection_limit_exempt", &Settings::connection_limit_exempt,
           "Networks to which max_connections_per_ip does not apply.");
@@ -101,7 +113,8 @@ void describe_times(Schema<Settings>& s) {
   s.field("greet_pause", &Settings::greet_pause,
           "Silence before the greeting on mx listeners; who speaks earlier is refused. 0 greets at once.")
       .range(0s, 60s);
-  s.field("auth_failure_delay", &Settings::auth_failure_delay, "Pause before a failed login is answered.").range(0s, 60s);
+  s.field("auth_failure_delay", &Settings::auth_failure_delay, "Pause before a failed login is answered.")
+      .range(0s, 60s);
 }
 
 }  // namespace
@@ -110,7 +123,7 @@ void describe(Schema<Settings>& s) {
   s.table("smtp", "SMTP, submission and LMTP server (RFC 5321, 6409, 8314, 2033).");
   s.applies(Apply::kNewSessions);
   s.table_field("listener", &Settings::listeners, "Addresses on which SMTP or LMTP is spoken.", 0, 64);
-  s.field("banner", &Settings::banner, "What the greeting says after the host name.").length(0, 200);
+  s.field("banner", &Settings::banner, "What the greeting says after the host name and protocol.").length(0, 200);
   describe_limits(s);
   describe_times(s);
   s.field("bare_newline", &Settings::bare_newline,
@@ -134,12 +147,14 @@ void check_settings(const Settings& settings, bool have_auth, bool have_tls, Dia
   for (const ListenerSettings& listener : settings.listeners) {
     if (!names.insert(listener.name).second)
       diagnostics.error(listener.origin("name"), "a second listener named \"" + listener.name + "\"");
-    if (!addresses.insert(listener.address.to_string()).second && (listener.address.is_unix() || listener.address.port != 0))
+    if (!addresses.insert(listener.address.to_string()).second &&
+        (listener.address.is_unix() || listener.address.port != 0))
       diagnostics.error(listener.origin("address"), "a second listener on " + listener.address.to_string());
     if (listener.role == SessionRole::kLmtp && !listener.address.is_unix() && listener.address.port == 25)
       diagnostics.error(listener.origin("address"), "LMTP must not be spoken on port 25", "RFC 2033 §5");
     if (listener.role == SessionRole::kSubmissions && listener.tls_mode() != TlsMode::kImplicit)
-      diagnostics.error(listener.origin("tls"), "role submissions means tls = \"implicit\"", "for STARTTLS use role submission");
+      diagnostics.error(listener.origin("tls"), "role submissions means tls = \"implicit\"",
+                        "for STARTTLS use role submission");
     if (listener.is_submission() && !listener.offers_auth())
       diagnostics.error(listener.origin("auth"), "a submission listener without AUTH could accept no mail");
     if (listener.offers_auth() && !have_auth)

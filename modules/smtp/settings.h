@@ -1,7 +1,8 @@
 // Settings of the SMTP server: [smtp] and its [[smtp.listener]] tables.
 //
 // The declarations here are also the manual (settings.cc). Times are those of RFC 5321 §4.5.3.2 or longer; limits are
-// per session unless they say otherwise. Addresses, roles and networks need a restart; the rest applies to new sessions.
+// per session unless they say otherwise. Addresses, roles and networks need a restart; the rest applies to new
+// sessions.
 //
 // Owner: Config. Thread: immutable; each worker keeps the Config it was last given.
 #pragma once
@@ -47,7 +48,7 @@ struct ListenerSettings : Located {
 
 struct Settings : Located {
   std::vector<ListenerSettings> listeners;
-  std::string banner = "ESMTP Postern";
+  std::string banner = "Postern";
 
   Size max_message_size = 50_MiB;
   std::uint32_t max_recipients = 1000;

@@ -1,7 +1,7 @@
 // Octets as what a peer says before and between messages: command lines with their parameters, and PROXY headers.
 //
-// Beyond memory safety: what was understood holds to its limits, what was not is answered with a 5xx of ASCII, and a PROXY
-// header is read the same whether it comes at once or in pieces. Links modules/smtp.
+// Beyond memory safety: what was understood holds to its limits, what was not is answered with a 5xx of ASCII, and a
+// PROXY header is read the same whether it comes at once or in pieces. Links modules/smtp.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

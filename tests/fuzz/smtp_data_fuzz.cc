@@ -102,7 +102,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
   const Address sender;
   const HeaderFacts facts = read_header(whole.text);
-  const MendRules rules{.submission = true, .strip_bcc = true, .sender = sender, .hostname = "h", .now = {}, .random = 1};
+  const MendRules rules{
+      .submission = true, .strip_bcc = true, .sender = sender, .hostname = "h", .now = {}, .random = 1};
   if (const auto mended = mend_header(whole.text, facts, rules)) {
     const HeaderFacts again = read_header(*mended);
     // A line that is no field may have become the first one; it then is looked at no further.
