@@ -4,11 +4,18 @@
 
 namespace postern::auth {
 
-Task<void> SnapshotDirectory::publish(std::shared_ptr<const Snapshot> next, Runtime& runtime) {
-  kept_.push_back(std::move(next));
+bool SnapshotDirectory::publish() {
+  if (!staged_) return false;
+  kept_.push_back(std::move(staged_));
   current_.store(kept_.back().get(), std::memory_order_release);
+  return true;
+}
+
+Task<void> SnapshotDirectory::retire(Runtime& runtime) {
+  const Snapshot* newest = kept_.back().get();
   for (unsigned i = 0; i < runtime.workers(); ++i) co_await run_on(runtime.worker(i), [] {});
-  if (kept_.size() > 2) kept_.erase(kept_.begin(), kept_.end() - 2);
+  // What a later publish() put in force meanwhile has its own round to wait for.
+  while (kept_.size() > 2 && kept_[1].get() != newest) kept_.erase(kept_.begin());
 }
 
 }  // namespace postern::auth

@@ -1,14 +1,10 @@
-// The module "auth": builds the first snapshot while the server starts, provides both services, and on reload builds
-// the next one off the workers. A reload whose files are wrong is stopped by check(); should the users file break
-// between that and apply_reload(), the snapshot in force stays, and the log says so.
-#include <fmt/format.h>
-
+// The module "auth": provides both services, with the accounts as they are in the files while the server starts. A
+// reload's check() reads the files anew, off the workers; apply_reload() swaps one pointer and cannot fail.
+#include "postern/module.h"
 #include "authenticator.h"
 #include "directory.h"
 #include "postern/fingerprint.h"
-#include "postern/module.h"
 #include "postern/nursery.h"
-#include "postern/sync.h"
 
 namespace postern::auth {
 
@@ -21,66 +17,53 @@ class AuthModule final : public Module {
     schemas.add<DirectorySettings>();
   }
 
-  void check(Core& core, Diagnostics& diagnostics) override { load(*core.config, diagnostics); }
-
-  Result<void> prepare(Core& core, Log&) override {
+  void provide(Core& core) override {
     core_ = &core;
-    Diagnostics diagnostics;
-    auto first = load(*core.config, diagnostics);
-    if (!first) return fault("auth.settings", diagnostics.render());
+    Diagnostics ignored;  // check() comes before anything is asked, and reports the same
+    auto first = load(*core.config, ignored);
+    if (!first) first = std::make_shared<const Snapshot>();
     directory_ = std::make_unique<SnapshotDirectory>(std::move(first));
-    authenticator_ = std::make_unique<PasswordAuthenticator>(*directory_, core.runtime, core.metrics,
-                                                             limits_of(core.config->get<AuthSettings>()));
+    authenticator_ = std::make_unique<PasswordAuthenticator>(*directory_, core.runtime, core.metrics, limits(core));
     core.services.provide<Directory>(*directory_);
     core.services.provide<Authenticator>(*authenticator_);
+  }
+
+  // At the start and in each reload; what it built is what apply_reload() puts in force, files read once.
+  void check(Core& core, Diagnostics& diagnostics) override { directory_->stage(load(*core.config, diagnostics)); }
+
+  Result<void> prepare(Core&, Log&) override {
+    directory_->publish();  // as checked a moment ago; no worker runs yet
     return {};
   }
 
   void start(Worker& worker) override {
-    authenticator_->set_worker(worker.index, worker.log, limits_of(core_->config->get<AuthSettings>()));
-    if (worker.index == 0) reloads_ = std::make_unique<Nursery>(worker.executor);
+    authenticator_->set_worker(worker.index, worker.log, limits(*core_));
+    if (worker.index == 0) retiring_ = std::make_unique<Nursery>(worker.executor);
   }
 
   void apply_reload(Worker& worker) override {
-    authenticator_->set_limits(worker.index, limits_of(core_->config->get<AuthSettings>()));
-    if (worker.index == 0) reloads_->spawn(reload(core_->config, worker.log));
+    authenticator_->set_limits(worker.index, limits(*core_));
+    if (worker.index != 0 || !directory_->publish()) return;
+    worker.log.info("auth.reloaded", {{"accounts", directory_->current().accounts()}});
+    if (retiring_) retiring_->spawn(directory_->retire(core_->runtime));
   }
 
   Task<void> drain(Worker& worker, Deadline) override {
-    if (worker.index != 0 || !reloads_) co_return;
-    co_await reloads_->join();  // ends by itself: it reads one file
-    reloads_.reset();
+    if (worker.index != 0 || !retiring_) co_return;
+    co_await retiring_->join();  // ends by itself, after one turn of each loop
+    retiring_.reset();
   }
 
  private:
   static std::shared_ptr<const Snapshot> load(const Config& config, Diagnostics& diagnostics) {
     return load_snapshot(config.get<AuthSettings>(), config.get<DirectorySettings>(), diagnostics);
   }
-
-  Task<void> reload(std::shared_ptr<const Config> config, Log log) {
-    while (reloading_) co_await sleep_for(10ms);  // two reloads in a row: one after the other
-    reloading_ = true;
-    try {
-      Diagnostics diagnostics;
-      auto next = co_await run_blocking(Pool::kDisk, [&] { return load(*config, diagnostics); });
-      if (next) {
-        std::size_t accounts = next->accounts();
-        co_await directory_->publish(std::move(next), core_->runtime);
-        log.info("auth.reloaded", {{"accounts", accounts}});
-      } else {
-        log.error("auth.reload_failed", {{"problems", diagnostics.render()}});
-      }
-    } catch (const Overloaded&) {
-      log.error("auth.reload_failed", {{"problems", "the disk pool is full"}});
-    }
-    reloading_ = false;
-  }
+  static AuthLimits limits(const Core& core) { return limits_of(core.config->get<AuthSettings>()); }
 
   Core* core_ = nullptr;
   std::unique_ptr<SnapshotDirectory> directory_;
   std::unique_ptr<PasswordAuthenticator> authenticator_;
-  std::unique_ptr<Nursery> reloads_;  // on worker 0
-  bool reloading_ = false;
+  std::unique_ptr<Nursery> retiring_;  // on worker 0
 };
 
 const ModuleInfo kInfo{

@@ -1,5 +1,7 @@
 #include "snapshot.h"
 
+#include <algorithm>
+
 #include "postern/text.h"
 
 namespace postern::auth {
@@ -46,6 +48,20 @@ AddressLookup Snapshot::find(const Address& address) const {
   if (entry->second.catch_all) return send_to(*entry->second.catch_all);
   answer.kind = AddressLookup::Kind::kNoSuchUser;
   return answer;
+}
+
+DirectoryFacts Snapshot::facts() const {
+  DirectoryFacts facts;
+  for (const auto& [name, domain] : domains_) {
+    facts.domains.push_back({name, domain.kind});
+    if (domain.catch_all && is_foreign(*domain.catch_all)) ++facts.foreign_aliases;
+  }
+  for (const auto& [name, named] : names_)
+    if (std::ranges::any_of(named.targets, [this](const Address& target) { return is_foreign(target); }))
+      ++facts.foreign_aliases;
+  if (postmaster_ && is_foreign(*postmaster_)) ++facts.foreign_aliases;
+  std::ranges::sort(facts.domains, {}, &DirectoryFacts::Domain::name);
+  return facts;  // no alias takes its target's local part from the sender: wild_aliases stays 0
 }
 
 const Credentials* Snapshot::credentials(std::string_view account) const {

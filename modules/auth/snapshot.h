@@ -35,6 +35,7 @@ class Snapshot {
   DomainKind domain_kind(std::string_view ascii_domain) const;
   const std::string& default_domain() const { return default_domain_; }
   AddressLookup find(const Address& address) const;
+  DirectoryFacts facts() const;
   /// By canonical name; null when nobody is called that.
   const Credentials* credentials(std::string_view account) const;
   /// What a typed name means as an account: canonical, with the default domain when it has none.
@@ -55,6 +56,7 @@ class Snapshot {
   };
   std::optional<AddressLookup> find_name(std::string_view local, std::string_view domain) const;
   AddressLookup send_to(const Address& target) const;
+  bool is_foreign(const Address& target) const { return domain_kind(target.domain().ascii()) == DomainKind::kForeign; }
 
   ByName<DomainEntry> domains_;
   ByName<Credentials> accounts_;

@@ -11,7 +11,7 @@ ServerMetrics::ServerMetrics(Metrics& m)
       failed_logins(m.counter("postern_pop3_failed_logins_total", "POP3 log-ins that did not.")),
       in_use(m.counter("postern_pop3_in_use_total", "POP3 log-ins refused because another session had the maildrop.")),
       retrieved(m.counter("postern_pop3_retrieved_total", "Messages sent by RETR.")),
-      retrieved_bytes(m.counter("postern_pop3_retrieved_bytes", "Octets of messages sent by RETR and TOP.")),
+      retrieved_bytes(m.counter("postern_pop3_retrieved_bytes_total", "Octets of messages sent by RETR and TOP.")),
       deleted(m.counter("postern_pop3_deleted_total", "Messages removed at QUIT.")),
       delete_failures(m.counter("postern_pop3_delete_failures_total", "Messages that could not be removed at QUIT.")),
       sessions(m.gauge("postern_pop3_sessions", "POP3 sessions now.")) {}
