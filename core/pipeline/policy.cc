@@ -123,6 +123,8 @@ Task<Verdict> PipelinePolicy::mail(Transaction& transaction) {
   const auto epoch = worker.epoch;
   SessionState& session = transaction.session;
   session.executor = &executor;
+  session.relay_network = classify(*epoch->gate, {session.client.ip, session.client.role, session.client.authenticated(),
+                                                  session.proxy}) == ClientClass::kNetwork;
   transaction.started = executor.now();
   transaction.trail = session.trail;
   transaction.trail.start(executor.wall(), session.id, epoch->rules->hash);

@@ -39,24 +39,47 @@ Result<void> RootRun::add_steps(const PlanStep& step, const RecipientSet& recipi
   return {};
 }
 
+const NoteValue* RootRun::recipient_note(std::size_t recipient, std::string_view name) const {
+  if (recipient >= mail_.recipient_notes.size()) return nullptr;
+  const auto found = mail_.recipient_notes[recipient].find(name);
+  return found == mail_.recipient_notes[recipient].end() ? nullptr : &found->second;
+}
+
+std::string RootRun::folder_of(const PlanStep& step, std::size_t recipient) const {
+  if (!step.folder.empty()) return step.folder;
+  const NoteValue* note = recipient_note(recipient, "folder");
+  const auto* folder = note ? std::get_if<std::string>(note) : nullptr;
+  return folder && !folder->empty() ? *folder : "INBOX";
+}
+
+std::string RootRun::edits_for(std::size_t recipient) const {
+  HeaderEdits edits;
+  if (!edits_of_.empty()) edits = edit_lists_[edits_of_[recipient]];
+  const NoteValue* note = recipient_note(recipient, "delivered-to");
+  if (note && std::get_if<bool>(note) && std::get<bool>(*note))
+    edits.add_top("Delivered-To", mail_.envelope.recipients[recipient].address.to_string());
+  std::string out;
+  if (!edits.empty()) edits.encode(out);
+  return out;
+}
+
 void RootRun::add_to_step(const PlanStep& step, std::size_t recipient, std::size_t first_new) {
   PlanStep wanted;
   wanted.kind = step.kind;
   if (step.kind == PlanStep::Kind::kDeliver) wanted.account = step.account.empty() ? mail_.lookups[recipient].account : step.account;
   if (step.kind == PlanStep::Kind::kDeliver && wanted.account.empty()) wanted.kind = PlanStep::Kind::kQuarantine;  // postmaster
-  const std::uint32_t edits = edits_of_.empty() ? 0 : edits_of_[recipient];
-  if (edits) edit_lists_[edits].encode(wanted.header_edits);
+  if (wanted.kind == PlanStep::Kind::kDeliver) wanted.folder = folder_of(step, recipient);
+  if (wanted.kind == PlanStep::Kind::kDeliver || wanted.kind == PlanStep::Kind::kRelay) wanted.header_edits = edits_for(recipient);
   wanted.not_before = step.not_before;
   if (!not_before_.empty()) wanted.not_before = std::max(wanted.not_before, not_before_[recipient]);
   for (std::size_t at = first_new; at < steps_.size(); ++at) {
     PlanStep& known = steps_[at];
-    if (known.kind != wanted.kind || known.account != wanted.account || known.not_before != wanted.not_before ||
-        known.header_edits != wanted.header_edits)
+    if (known.kind != wanted.kind || known.account != wanted.account || known.folder != wanted.folder ||
+        known.not_before != wanted.not_before || known.header_edits != wanted.header_edits)
       continue;
     known.recipients.push_back(static_cast<std::uint32_t>(recipient));
     return;
   }
-  wanted.folder = step.folder;
   wanted.flags = step.flags;
   wanted.options = step.options;
   wanted.reason = wanted.kind == step.kind ? step.reason : "postmaster has no mailbox here";

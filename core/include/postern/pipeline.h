@@ -65,7 +65,7 @@ struct PlanStep {
   Kind kind = Kind::kDeliver;
   std::vector<std::uint32_t> recipients;  ///< numbers into the envelope
   std::string account;               ///< kDeliver: of these recipients (one step per account)
-  std::string folder;                ///< kDeliver
+  std::string folder;                ///< kDeliver; an action may leave it empty: the recipient's note "folder", else INBOX
   std::vector<std::string> flags;    ///< kDeliver
   std::map<std::string, std::string> options;  ///< kRelay: "gateway", "tls", "source"; kBounce: "code","enhanced","text"
   std::string reason;                ///< kDiscard, kQuarantine
@@ -93,6 +93,7 @@ struct SessionState {
   /// The trusted host that declared client.ip and client.port (PROXY, XCLIENT); nothing: the client itself is connected.
   std::optional<IpAddress> proxy;
   Executor* executor = nullptr;  ///< of the session's worker; Policy sets it at connect and mail
+  bool relay_network = false;    ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
 };
 
 /// One mail transaction, from MAIL to its end. Notes of the transaction and of each recipient are set by rules.
@@ -102,7 +103,9 @@ struct Transaction {
   Envelope envelope;
   std::vector<AddressLookup> lookups;  ///< beside envelope.recipients: what the directory said at RCPT
   std::map<std::string, NoteValue, std::less<>> notes;
-  std::vector<std::map<std::string, NoteValue, std::less<>>> recipient_notes;  ///< beside envelope.recipients, or empty
+  /// Beside envelope.recipients, or empty. Two of them speak to `deliver` and `relay`: "folder" (text) is where a
+  /// delivery that names no folder goes, "delivered-to" (true) gives the recipient's copy a Delivered-To field.
+  std::vector<std::map<std::string, NoteValue, std::less<>>> recipient_notes;
   std::vector<bool> relay;             ///< beside envelope.recipients: the gate let it pass as relaying
   HeaderEdits edits;                   ///< for all recipients
   Trail trail;

@@ -1,0 +1,95 @@
+// Mailets that settle where mail goes: go, deliver, relay, discard, quarantine, hold.
+#include "rules.h"
+
+namespace postern::mailets {
+namespace {
+
+constexpr std::size_t kMaxFolder = 255;
+
+ActionResult final_step(PlanStep::Kind kind) {
+  ActionResult result;
+  result.kind = ActionResult::Kind::kFinal;
+  result.step.kind = kind;
+  return result;
+}
+
+ActionResult final_verdict(Verdict::Kind kind, std::string reason) {
+  ActionResult result;
+  result.kind = ActionResult::Kind::kFinal;
+  result.verdict.kind = kind;
+  result.verdict.reason = std::move(reason);
+  return result;
+}
+
+bool is_printable(std::string_view text) {
+  for (const char c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
+  return is_valid_utf8(text);
+}
+
+std::shared_ptr<Action> go(Arguments& arguments) {
+  ActionResult result;
+  result.kind = ActionResult::Kind::kGo;
+  result.pipeline = arguments.text("pipeline");
+  return std::make_shared<Fixed>("go", std::move(result), true);
+}
+
+std::shared_ptr<Action> deliver(Arguments& arguments) {
+  ActionResult result = final_step(PlanStep::Kind::kDeliver);
+  result.step.folder = arguments.text("folder", "");
+  if (result.step.folder.size() > kMaxFolder || !is_printable(result.step.folder)) arguments.complain("folder is not a mailbox name");
+  if (arguments.given("flags")) result.step.flags = arguments.texts("flags");
+  for (const std::string& flag : result.step.flags)
+    if (flag.empty() || !is_printable(flag) || flag.find_first_of(" (){%*\"]") != std::string::npos)
+      arguments.complain("\"" + flag + "\" is not a flag");  // RFC 9051 §9: an atom, or one behind a backslash
+  return std::make_shared<Fixed>("deliver", std::move(result), true);
+}
+
+std::shared_ptr<Action> relay(Arguments& arguments) {
+  ActionResult result = final_step(PlanStep::Kind::kRelay);
+  for (const std::string_view key : {"gateway", "tls", "source"})
+    if (const std::string value = arguments.text(key, ""); !value.empty()) result.step.options.emplace(key, value);
+  if (const auto tls = result.step.options.find("tls"); tls != result.step.options.end())
+    if (tls->second != "none" && tls->second != "may" && tls->second != "encrypt" && tls->second != "verify" && tls->second != "dane")
+      arguments.complain("tls must be one of none, may, encrypt, verify, dane");
+  if (const auto source = result.step.options.find("source"); source != result.step.options.end() && !IpAddress::parse(source->second))
+    arguments.complain("source is not an IP address");
+  return std::make_shared<Fixed>("relay", std::move(result), true);
+}
+
+std::shared_ptr<Action> hold(Arguments& arguments) {
+  const auto duration = arguments.duration("duration");
+  if (!duration || *duration <= Duration::zero()) arguments.complain("needs a duration above 0");
+  ActionResult result = final_verdict(Verdict::Kind::kHold, "");
+  result.verdict.hold = duration.value_or(Duration::zero());
+  return std::make_shared<Fixed>("hold", std::move(result), false);
+}
+
+}  // namespace
+
+void declare_routes(RuleRegistry& rules) {
+  declare_action(rules, "go", "Goes on in another pipeline.", "act.go \"local\"", "none", {{"pipeline", "string", "its name", true, 0}}, go);
+  declare_action(rules, "deliver", "Delivers to the recipients' mailboxes here.", "act.deliver { folder = \"Junk\" }",
+                 "deliver.nobody: the recipient has no mailbox here",
+                 {{"folder", "string", "mailbox; the recipient's note \"folder\", else INBOX, unless given", false, 0},
+                  {"flags", "list of strings", "flags and keywords that the mail gets"}},
+                 deliver);
+  declare_action(rules, "relay", "Sends on to the recipients' domains.", "act.relay { tls = \"dane\" }",
+                 "relay.denied: the gate did not let the recipient out",
+                 {{"gateway", "host or host:port", "send there instead of to the domain's MX"},
+                  {"tls", "string", "none, may, encrypt, verify, dane"},
+                  {"source", "IP address", "address to connect from"}},
+                 relay);
+  declare_action(rules, "discard", "Ends the mail without delivering it; the trail keeps the reason.", "act.discard \"honeypot\"", "none",
+                 {{"reason", "string", "for the trail", true, 0}}, [](Arguments& arguments) {
+                   return std::make_shared<Fixed>("discard", final_verdict(Verdict::Kind::kDiscard, arguments.text("reason")), true);
+                 });
+  declare_action(rules, "quarantine", "Keeps the mail for an operator.", "act.quarantine \"looks like malware\"", "none",
+                 {{"reason", "string", "for the trail and the operator", true, 0}}, [](Arguments& arguments) {
+                   return std::make_shared<Fixed>("quarantine", final_verdict(Verdict::Kind::kQuarantine, arguments.text("reason")), true);
+                 });
+  declare_action(rules, "hold", "Delays what the following rules decide.", "act.hold \"10m\"", "none",
+                 {{"duration", "duration", "seconds, or a text with a unit", true, 0}}, hold);
+}
+
+}  // namespace postern::mailets

@@ -1,0 +1,26 @@
+// Names of the standard library that need a room which is not built yet: using one is a load error that says which.
+#include "rules.h"
+
+namespace postern::mailets {
+
+void declare_future(RuleRegistry& rules) {
+  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"spf", "SPF"}, {"spf_check", "SPF"}, {"dkim", "DKIM"}, {"dkim_sign", "DKIM"}, {"dkim_verify", "DKIM"},
+      {"dmarc", "DMARC"}, {"dmarc_check", "DMARC"}, {"geo", "a geographic database"},
+      {"clamav_scan", "scanners"}, {"rspamd_scan", "scanners"}, {"rate_limit", "rate limits"},
+      {"is_over_quota", "quotas"}, {"is_in_drop_list", "user settings"}, {"vacation", "user settings"},
+      {"has_mime_type_any_part", "editing of MIME parts"}, {"has_attachment", "editing of MIME parts"}, {"attachment_name_is", "editing of MIME parts"},
+      {"add_footer", "editing of MIME parts"}, {"replace_content", "editing of MIME parts"}, {"strip_attachment", "editing of MIME parts"},
+      {"only_text", "editing of MIME parts"}, {"convert_to_7bit", "editing of MIME parts"}, {"wrap", "editing of MIME parts"},
+      {"is_smime_signed", "S/MIME"}, {"is_smime_encrypted", "S/MIME"},
+      {"delivery_failed", "pipelines for failed deliveries"}, {"classify_bounce", "pipelines for failed deliveries"},
+      {"sent_by_mailet", "mail made by rules"}, {"forward", "mail made by rules"}, {"redirect", "mail made by rules"}, {"resend", "mail made by rules"},
+      {"notify_sender", "mail made by rules"}, {"notify_postmaster", "mail made by rules"}, {"copy_to", "mail made by rules"},
+      {"rewrite", "rewriting in scripts (aliases of the directory are followed by themselves)"},
+      {"to_repository", "repositories"}, {"from_repository", "repositories"},
+      {"has_priority", "priorities in the queue"}, {"priority", "priorities in the queue"}, {"split", "batches in the queue"},
+      {"http_post", "HTTP"}};
+  for (const auto& [name, room] : kNames) rules.add_future(name, room);
+}
+
+}  // namespace postern::mailets

@@ -1,0 +1,44 @@
+// The module "mailets": declares the native matchers and mailets of the standard library (pipeline.md).
+#include "postern/fingerprint.h"
+#include "postern/module.h"
+#include "rules.h"
+
+namespace postern::mailets {
+
+void declare_all(RuleRegistry& rules) {
+  declare_combinators(rules);
+  declare_recipient_matchers(rules);
+  declare_sender_matchers(rules);
+  declare_client_matchers(rules);
+  declare_message_matchers(rules);
+  declare_routes(rules);
+  declare_refusals(rules);
+  declare_header_actions(rules);
+  declare_recipient_actions(rules);
+  declare_note_actions(rules);
+  declare_future(rules);
+}
+
+namespace {
+
+class MailetsModule final : public Module {
+ public:
+  void describe(ConfigSchemas&) override {}  // rules have arguments, not settings
+  void provide(Core& core) override { declare_all(core.services.need<RuleRegistry>()); }
+};
+
+const ModuleInfo kInfo{
+    .fingerprint = POSTERN_FINGERPRINT,
+    .name = "mailets",
+    .purpose = "native matchers and mailets for pipelines",
+    .provides = {},
+    .needs = {"rules"},
+    .uses = {},
+    .create = +[]() -> std::unique_ptr<Module> { return std::make_unique<MailetsModule>(); },
+};
+
+}  // namespace
+
+}  // namespace postern::mailets
+
+POSTERN_MODULE(postern::mailets::kInfo)
