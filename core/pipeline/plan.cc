@@ -94,6 +94,7 @@ Result<Plan> Plan::decode(std::string_view bytes) {
   if (in.failed()) return fault("plan.damaged", "no octets");
   if (version != kPlanVersion) return fault("plan.version", "version " + std::to_string(version));
   const std::uint64_t count = in.varint();
+  if (in.failed()) return fault("plan.damaged", "the plan ends too early");
   if (count > kMaxPlanSteps) return fault("plan.limit", "too many steps");
   Plan plan;
   for (std::uint64_t i = 0; i < count; ++i) {

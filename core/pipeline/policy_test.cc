@@ -145,8 +145,8 @@ TEST_CASE("an alias becomes its targets, the first in its place, the others behi
   const QueuedMessage& queued = world.queue.messages.at(0);
   REQUIRE(queued.envelope.recipients.size() == 3);
   CHECK(queued.envelope.recipients[0].address == address("bob@ours.example"));
-  CHECK(queued.envelope.recipients[1].address == address("x@relayed.example"));
-  CHECK(queued.envelope.recipients[2].address == address("eve@ours.example"));
+  CHECK(queued.envelope.recipients[1].address == address("eve@ours.example"));
+  CHECK(queued.envelope.recipients[2].address == address("x@relayed.example"));
   CHECK(queued.envelope.recipients[2].orcpt == "rfc822;team@ours.example");
   CHECK(queued.plan.steps.size() == 3);
 }

@@ -7,7 +7,7 @@
 //
 // Limits: TrailSettings::rate octets a second, split evenly over the workers (a burst of one second), and kMaxBuffer
 //         octets that wait for the disk; what is more is dropped and counted. Files are rotated at TrailSettings::segment;
-//         the oldest go when all together pass keep_bytes or are older than keep_for.
+//         the oldest go when all together pass keep_bytes, or when the file after them was begun keep_for ago.
 // Errors: a failed write is counted and its records are lost; the next one begins a new file.
 // Thread: append() and flush() on their worker; the rest on the lane. Destroy after the loops have ended and before their runtime.
 #pragma once
