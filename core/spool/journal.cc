@@ -133,6 +133,10 @@ void Journal::write_batch() {
 Journal::Fit Journal::fit(JournalRequest& request, std::uint64_t size) {
   if (size + kHeaderRoom + kTailRoom > store_.settings.segment_size) return Fit::kNever;
   if (request.kind() != JournalRequest::Kind::kChange && !admit(bytes_ + size)) return Fit::kFull;
+  // A move repeats the message's marks as the index knows them, and the index learns of this batch's only at its end.
+  bool marked = request.kind() == JournalRequest::Kind::kMove &&
+                std::ranges::any_of(members_, [&](auto* member) { return member->header.id == request.header.id; });
+  if (marked) return Fit::kNextBatch;
   const Segment& head = *store_.log.back();
   if (head.used + bytes_ + size + kTailRoom <= head.size) return Fit::kYes;
   if (!members_.empty()) return Fit::kNextBatch;

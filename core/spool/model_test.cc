@@ -1,4 +1,5 @@
-// The same random operations on the spool on disk and on the model in memory give the same answers, also after restarts.
+// The same random operations on the spool on disk and on the model in memory give the same answers, also after
+// restarts.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -27,13 +28,20 @@ class Comparison {
     switch (random_.below(12)) {
       case 0:
       case 1:
-      case 2: accept(); break;
-      case 3: compare_content(); break;
-      case 4: compare_lists(); break;
+      case 2:
+        accept();
+        break;
+      case 3:
+        compare_content();
+        break;
+      case 4:
+        compare_lists();
+        break;
       case 5:
         if (random_.chance(0.1)) restart();
         break;
-      default: change();
+      default:
+        change();
     }
   }
 
@@ -67,8 +75,11 @@ class Comparison {
   void accept() {
     std::string content = make_message(random_.next(), random_.below(20) == 0 ? 60'000 : random_.below(4'000));
     auto recipients = static_cast<std::uint32_t>(1 + random_.below(4));
-    AcceptMeta meta{.envelope = content.substr(0, random_.below(100)), .client = "c", .plan = "p",
-                    .trail = std::string(random_.below(500), 't'), .recipients = recipients};
+    AcceptMeta meta{.envelope = content.substr(0, random_.below(100)),
+                    .client = "c",
+                    .plan = "p",
+                    .trail = std::string(random_.below(500), 't'),
+                    .recipients = recipients};
     auto real = put(world_, *real_, content, meta);
     auto model = put(world_, *model_, content, meta);
     REQUIRE(real);
@@ -76,16 +87,15 @@ class Comparison {
     messages_.push_back({*real, *model, recipients});
   }
 
-  const Pair* pick() {
-    return messages_.empty() ? nullptr : &messages_[random_.below(messages_.size())];
-  }
+  const Pair* pick() { return messages_.empty() ? nullptr : &messages_[random_.below(messages_.size())]; }
 
   void change() {
     const Pair* pair = pick();
     if (!pair) return;
-    static constexpr Mark kMarks[] = {Mark::kPlaced, Mark::kDone, Mark::kDone, Mark::kDone, Mark::kAttempt,
+    static constexpr Mark kMarks[] = {Mark::kPlaced,  Mark::kDone, Mark::kDone,  Mark::kDone,  Mark::kAttempt,
                                       Mark::kDotSent, Mark::kHold, Mark::kRoute, Mark::kRecall};
-    Change change{.id = pair->real, .mark = kMarks[random_.below(std::size(kMarks))],
+    Change change{.id = pair->real,
+                  .mark = kMarks[random_.below(std::size(kMarks))],
                   .recipient = static_cast<std::uint32_t>(random_.below(pair->recipients)),
                   .count = static_cast<std::uint32_t>(random_.below(9)),
                   .time = WallTime(std::chrono::microseconds(random_.below(1000))),
@@ -126,8 +136,12 @@ class Comparison {
     }
   }
 
-  SpoolSettings settings_{.dir = "/spool", .segment_size = 64 * 1024, .large_body_threshold = 8 * 1024,
-                          .max_blank_body_bytes = 128 * 1024, .header_limit = 4096, .min_free = 0};
+  SpoolSettings settings_{.dir = "/spool",
+                          .segment_size = 64 * 1024,
+                          .large_body_threshold = 8 * 1024,
+                          .max_blank_body_bytes = 128 * 1024,
+                          .header_limit = 4096,
+                          .min_free = 0};
   Prng random_;
   FaultEnv env_;
   ManualWorld world_;

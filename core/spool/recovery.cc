@@ -140,13 +140,11 @@ void Recovery::replay_all() {
       continue;
     }
     bool is_last = i + 1 == found_.size();
-    if (store_.log.empty())
-      recovered_.previous_batch = found.header.previous_batch;
-    else if (found.header.sequence != store_.log.back()->sequence + 1)
-      note(SpoolReport::Kind::kDamage, fmt::format("segments between {} and {} of the log are missing",
-                                                   store_.log.back()->sequence, found.header.sequence));
+    if (store_.log.empty()) recovered_.previous_batch = found.header.previous_batch;
     store_.log.push_back(found.segment);
-    replay(found, is_last ? 0 : found_[i + 1].header.previous_batch, is_last);
+    // Only the next of the log proves what the end of this one was; free ones may lie between that are in use again.
+    bool has_next = !is_last && found_[i + 1].header.sequence == found.header.sequence + 1;
+    replay(found, has_next ? found_[i + 1].header.previous_batch : 0, is_last);
     recovered_.last_batch = std::max(recovered_.last_batch, recovered_.previous_batch);
   }
 }
@@ -239,6 +237,10 @@ void Recovery::drop_free_segments() {
     spare(std::move(store_.log.front()));
     store_.log.pop_front();
   }
+  for (std::size_t i = 1; i < store_.log.size(); ++i)
+    if (store_.log[i]->sequence != store_.log[i - 1]->sequence + 1)
+      note(SpoolReport::Kind::kDamage, fmt::format("segments between {} and {} of the log are missing",
+                                                   store_.log[i - 1]->sequence, store_.log[i]->sequence));
 }
 
 Result<void> Recovery::find_bodies() {

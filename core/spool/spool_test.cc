@@ -303,6 +303,24 @@ TEST_CASE("old messages are moved out of segments that are mostly dead") {
   }
 }
 
+TEST_CASE("a mark that shares a batch with its message's move is not lost with the old segment") {
+  Bench bench;
+  auto kept = *put(bench.world, *bench.spool, make_message(0, 2000), {.recipients = 200});
+  std::uint32_t next = 0;
+  for (std::uint64_t i = 1; i < 1000 && next < 199; ++i) {
+    auto id = *put(bench.world, *bench.spool, make_message(i, 4000));
+    bench.spool->done_lazily(bench.world, id, 0);
+    bench.spool->done_lazily(bench.world, kept, next++);
+  }
+  bench.world.advance(60ms);
+  bench.world.run_until_idle();
+  CHECK(bench.stats().moved > 3);
+  bench.power_cut(1);
+  bench.open();
+  REQUIRE(bench.list().size() == 1);
+  for (std::uint32_t i = 0; i < 199; ++i) CHECK(bench.list()[0].recipients[i].state == RecipientState::kDone);
+}
+
 TEST_CASE("a second process is told who has the spool") {
   Bench bench;
   auto second = open_spool(bench.settings, bench.world.host(bench.env));
