@@ -5,13 +5,30 @@
 
 namespace postern::smtp {
 
+namespace {
+constexpr std::string_view kMailboxLine = "From ";
+}
+
+OpeningCheck::Answer OpeningCheck::feed(std::string_view piece) {
+  for (const char c : piece) {
+    const bool starts_line = seen_ == 0;
+    from_line_ = from_line_ && seen_ < kMailboxLine.size() && c == kMailboxLine[seen_];
+    if (++seen_ == kMailboxLine.size() && from_line_) return Answer::kHeader;
+    if (c == ':') return starts_line ? Answer::kWords : Answer::kHeader;
+    if (starts_line && c == '\r') return Answer::kHeader;  // an empty header
+    const bool blank = c == ' ' || c == '\t';
+    const bool name = c > ' ' && c < 0x7F;
+    if (starts_line ? !name : !(blank || (name && !blank_)) || seen_ > kMaxName) return Answer::kWords;
+    blank_ = blank;
+  }
+  return Answer::kUndecided;
+}
+
 HeaderFacts read_header(std::string_view header) {
   HeaderFacts facts;
+  facts.mailbox_line = header.starts_with(kMailboxLine);
   for (const HeaderField& field : HeaderBlock(header)) {
-    if (facts.fields++ == 0 && !field.well_formed()) {
-      facts.no_header = true;
-      return facts;
-    }
+    ++facts.fields;
     switch (field.name.size()) {  // most fields are told apart by length alone
       case 3:
         facts.bcc += field.is("Bcc");
@@ -60,17 +77,13 @@ std::string missing_fields(const HeaderFacts& facts, const MendRules& rules) {
 std::optional<std::string> mend_header(std::string_view header, const HeaderFacts& facts, const MendRules& rules) {
   std::string added;
   if (rules.submission) added = missing_fields(facts, rules);
-  if (facts.no_header || facts.fields == 0) {
-    // The empty line makes what came the body, below what is added here and in front.
-    if (!facts.no_header) return added.empty() ? std::nullopt : std::optional(std::move(added));
-    return added + "\r\n" + std::string(header);
-  }
   const bool drop_bcc = rules.submission && rules.strip_bcc && facts.bcc > 0;
-  if (added.empty() && facts.return_path == 0 && !drop_bcc) return std::nullopt;
+  if (added.empty() && facts.return_path == 0 && !drop_bcc && !facts.mailbox_line) return std::nullopt;
   std::string out;
   out.reserve(header.size() + added.size());
   for (const HeaderField& field : HeaderBlock(header)) {
-    if (field.is("Return-Path") || (drop_bcc && field.is("Bcc"))) continue;
+    const bool mailbox_line = facts.mailbox_line && field.offset == 0;
+    if (mailbox_line || field.is("Return-Path") || (drop_bcc && field.is("Bcc"))) continue;
     out += field.raw;
   }
   return out + added;

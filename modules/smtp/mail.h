@@ -20,9 +20,12 @@ struct Intake {
   Intake(Draft into, BodyScanner scan) : draft(std::move(into)), scanner(scan) {}
   Draft draft;
   BodyScanner scanner;
+  OpeningCheck opening;
+  std::string undecided;  ///< first octets that may be a header or not; not yet in the draft
   HeaderFacts header;
   Instant until{};           ///< the whole text must be here by then
   std::uint64_t octets = 0;  ///< of text
+  bool opened = false;       ///< it is certain how the text begins
   bool header_seen = false;
   /// Set once, by the first thing that is wrong; the rest of the text is then read and dropped.
   std::optional<Verdict> refusal;

@@ -54,6 +54,25 @@ TEST_CASE("a PROXY header that is incomplete is waited for, one that is wrong is
         ProxyParse::State::kInvalid);
 }
 
+TEST_CASE("a text begins with a header or with words, however it is cut") {
+  using Answer = OpeningCheck::Answer;
+  const std::pair<std::string_view, Answer> kTexts[] = {
+      {"Subject: x", Answer::kHeader},   {"X-Odd : x", Answer::kHeader}, {"\r\nbody", Answer::kHeader},
+      {"From a@b Sat", Answer::kHeader}, {"From: a@b", Answer::kHeader}, {"just words", Answer::kWords},
+      {"words\r\n", Answer::kWords},     {" Folded: x", Answer::kWords}, {": x", Answer::kWords},
+      {"\xC3\xBC: x", Answer::kWords},   {"Fro m: x", Answer::kWords},   {"Subject", Answer::kUndecided}};
+  for (const auto& [text, expected] : kTexts) {
+    CAPTURE(text);
+    for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+      OpeningCheck check;
+      Answer answer = check.feed(text.substr(0, cut));
+      if (answer == Answer::kUndecided) answer = check.feed(text.substr(cut));
+      CHECK((answer == expected));
+    }
+  }
+  CHECK((OpeningCheck().feed(std::string(300, 'x')) == Answer::kWords));
+}
+
 TEST_CASE("a header that is complete is left alone") {
   const Address sender = *Address::parse("a@x.example");
   const std::string header = "From: a@x.example\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x>\r\n";
@@ -85,7 +104,8 @@ TEST_CASE("elsewhere only Return-Path goes") {
   const std::string header = "Return-Path: <x@y>\r\nBcc: a@b\r\n";
   CHECK(mend_header(header, read_header(header), rules) == "Bcc: a@b\r\n");
   CHECK(!mend_header("", read_header(""), rules));
-  CHECK(mend_header("hello there\r\n", read_header("hello there\r\n"), rules) == "\r\nhello there\r\n");
+  const std::string mailbox = "From a@b Sat Nov 21\r\nA: b\r\n";
+  CHECK(mend_header(mailbox, read_header(mailbox), rules) == "A: b\r\n");
 }
 
 TEST_CASE("a Received field holds nothing that a client could use to write its own") {

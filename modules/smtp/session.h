@@ -110,6 +110,8 @@ class Session {
   Task<void> on_bdat(Command command);
   void begin_text(BodyScanner::Framing framing);
   Task<void> take_text(Mail& mail, std::optional<std::uint64_t> chunk);
+  Task<Result<void>> open_text(Intake& intake, std::string_view piece);
+  Task<void> end_chunks(Intake& intake);
   Task<void> skip(std::uint64_t octets);
   Task<void> more_text(const Mail* mail);
   void note_size(Mail& mail, std::size_t octets);

@@ -59,8 +59,7 @@ Task<void> Session::on_bdat(Command command) {
   if (closing_) co_return;
   if (arguments->last) {
     answer_now_ = true;
-    if (const std::string_view rest = mail_->intake->scanner.finish(); !rest.empty() && !mail_->intake->refusal)
-      static_cast<void>(co_await mail_->intake->draft.append(rest));  // a fault comes back from the commit
+    co_await end_chunks(*mail_->intake);
     co_return co_await finish(std::move(mail_));
   }
   if (!mail_->intake->refusal) {
@@ -97,7 +96,11 @@ Task<void> Session::take_text(Mail& mail, std::optional<std::uint64_t> chunk) {
       note_size(mail, step.piece.size());
       if (closing_) co_return;
       if (!step.piece.empty() && !intake.refusal) {
-        const Result<void> stored = co_await intake.draft.append(step.piece);
+        Result<void> stored;
+        if (intake.opened)
+          stored = co_await intake.draft.append(step.piece);
+        else
+          stored = co_await open_text(intake, step.piece);
         if (!stored)
           intake.refuse(stored.error().code == "spool.full" ? 452 : 451,
                         stored.error().code == "spool.full" ? "4.3.1" : "4.3.0", "Your message could not be stored now",
@@ -109,6 +112,33 @@ Task<void> Session::take_text(Mail& mail, std::optional<std::uint64_t> chunk) {
     }
     if (left != 0) co_await more_text(&mail);
   }
+}
+
+/// Takes the first octets, until it is certain whether they are a header. Words without one get an empty line in front.
+Task<Result<void>> Session::open_text(Intake& intake, std::string_view piece) {
+  const OpeningCheck::Answer answer = intake.opening.feed(piece);
+  if (answer == OpeningCheck::Answer::kUndecided) {
+    intake.undecided += piece;
+    co_return Result<void>();
+  }
+  intake.opened = true;
+  std::string first = answer == OpeningCheck::Answer::kWords ? "\r\n" : "";
+  first += std::exchange(intake.undecided, {});
+  if (!first.empty())
+    if (Result<void> stored = co_await intake.draft.append(first); !stored) co_return stored;
+  co_return co_await intake.draft.append(piece);
+}
+
+/// The last chunk has come: a text ends in CRLF, and what began like a header's name without ever getting a colon is
+/// words.
+Task<void> Session::end_chunks(Intake& intake) {
+  const std::string_view rest = intake.scanner.finish();
+  if (rest.empty() || intake.refusal) co_return;
+  // A fault comes back from the commit.
+  if (intake.opened)
+    static_cast<void>(co_await intake.draft.append(rest));
+  else
+    static_cast<void>(co_await open_text(intake, rest));
 }
 
 /// Counts a piece of text against the limits; past all patience it ends the session.
