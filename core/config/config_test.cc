@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "core/config/testing.h"
-#include "core/config/toml_reader.h"
+#include "core/config/toml_guard.h"
 
 namespace postern {
 namespace {
@@ -264,6 +264,13 @@ TEST_CASE("hostile files are refused, not suffered") {
   std::string huge(Config::kMaxFileBytes + 1, '\n');
   CHECK(load(huge).diagnostics.render().find("larger than 4 MiB") != std::string::npos);
   CHECK(load("a = \"\xff\"").diagnostics.render().find("UTF-8") != std::string::npos);
+  CHECK(load("\xef\xbb\xbf# \xc3\xa4\n'\xc3\xa4' = '\'").diagnostics.render().find("quotes and comments only") ==
+        std::string::npos);
+  for (std::string quoted :
+       {"\"\xc3\xa4\\\"\xc3\xa4\"", "'\xc3\xa4'", "\"\"\"\xc3\xa4\n\"\xc3\xa4\"\"\"\"", "'''\xc3\xa4\n\xc3\xa4'''"}) {
+    CAPTURE(quoted);
+    CHECK(load("x = " + quoted + " # \xc3\xa4\n").diagnostics.render().find("unknown key \"x\"") != std::string::npos);
+  }
   std::string many;
   for (int at = 0; at < 1000; ++at) many += "k" + std::to_string(at) + " = 1\n";
   Diagnostics diagnostics = load(many).diagnostics;

@@ -215,6 +215,37 @@ apop = tru
     |           ^
   texts, sizes and durations stand in quotes: "25 MiB", "10m"
 )~"},
+    {"a table's name that begins with a wrong character",
+     R"~(hostname = "mx.example.org"
+[pop3]
+apop = true
+[!pop3]
+)~",
+     R"~(postern.toml:4:2: error: this table's name is not written as [name] or [[name]]
+  4 | [!pop3]
+    |  ^
+  names of other characters than a-z, 0-9, _ and - stand in quotes
+)~"},
+    {"a letter beyond ASCII in a bare key",
+     R"~(hostname = "mx.example.org"
+[pop3]
+# schön
+länge = "ü"
+)~",
+     R"~(postern.toml:4:2: error: this character may stand in quotes and comments only
+  4 | länge = "ü"
+    |  ^
+  keys of other characters than a-z, 0-9, _ and - stand in quotes
+)~"},
+    {"a quote after a number",
+     R"~(hostname = "mx.example.org"
+[pop3]
+max_line = 25 "MiB"
+)~",
+     R"~(postern.toml:3:15: error: something before this quote does not belong there
+  3 | max_line = 25 "MiB"
+    |               ^
+)~"},
     {"a text joined to a table",
      R"~(hostname = "mx.example.org"
 [pop3]

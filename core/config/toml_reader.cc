@@ -1,5 +1,20 @@
 #include "core/config/toml_reader.h"
 
+#include <exception>
+
+// The library checks its own expectations with assertions, and some of them fail for wrong input ("[!" for one). With
+// NDEBUG it would even assume that they hold. Both are taken from it: here a failed one is an exception, in every
+// build.
+namespace postern {
+namespace {
+struct LibraryRefused : std::exception {};
+[[noreturn]] void refuse_in_library() {
+  throw LibraryRefused();
+}
+}  // namespace
+}  // namespace postern
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : ::postern::refuse_in_library())
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
@@ -10,8 +25,12 @@
 #include <tuple>
 #include <utility>
 
+#include "core/config/toml_guard.h"
+
 namespace postern {
 namespace {
+
+constexpr std::uint32_t kMaxSearchedLines = 1'000'000;
 
 using Source = std::shared_ptr<const SourceText>;
 
@@ -128,24 +147,34 @@ Plain in_plain_words(std::string_view message, bool at_line_end) {
   return {std::string(message), {}};
 }
 
-bool check_lines(const Source& source, Diagnostics& diagnostics) {
-  std::size_t start = 0;
-  for (std::uint32_t line = 1; start <= source->text().size(); ++line) {
-    std::size_t end = std::min(source->text().find('\n', start), source->text().size());
-    if (end - start > kMaxConfigLine) {
-      diagnostics.error({source, line, 1}, fmt::format("this line is longer than {} octets", kMaxConfigLine));
-      return false;
-    }
-    start = end + 1;
+// Where the library gave up without saying where: most probably at a header whose name begins with a wrong character.
+Origin suspect_header(const Source& source) {
+  for (std::uint32_t number = 1; number < kMaxSearchedLines; ++number) {
+    std::string_view line = source->line(number);
+    std::size_t at = line.find_first_not_of(" \t");
+    if (at == std::string_view::npos || line[at] != '[') continue;
+    at = line.find_first_not_of("[ \t", at);
+    auto octet = at == std::string_view::npos ? '\0' : line[at];
+    bool is_name = (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') || (octet >= '0' && octet <= '9') ||
+                   octet == '_' || octet == '-' || octet == '"' || octet == '\'' || octet == ']';
+    if (!is_name)
+      return {source, number, static_cast<std::uint32_t>(at == std::string_view::npos ? line.size() : at + 1)};
   }
-  return true;
+  return {source, 0, 0};
 }
 
 }  // namespace
 
 std::optional<ConfigValue> read_toml(const Source& source, Diagnostics& diagnostics) {
-  if (!check_lines(source, diagnostics)) return {};
-  toml::parse_result result = toml::parse(std::string_view(source->text()), std::string_view(source->name()));
+  if (!guard_toml(source, diagnostics)) return {};
+  toml::parse_result result;
+  try {
+    result = toml::parse(std::string_view(source->text()), std::string_view(source->name()));
+  } catch (const LibraryRefused&) {
+    diagnostics.error(suspect_header(source), "this table's name is not written as [name] or [[name]]",
+                      "names of other characters than a-z, 0-9, _ and - stand in quotes");
+    return {};
+  }
   if (!result) {
     Origin origin = origin_of(source, result.error().source().begin);
     bool at_line_end = origin.column > source->line(origin.line).size();
