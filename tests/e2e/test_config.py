@@ -1,0 +1,159 @@
+"""A configuration that is wrong is refused before anything starts, and each fault is named with its place."""
+import re
+import unittest
+
+from postern import SCRIPT, Server, main
+
+
+class Broken(unittest.TestCase):
+    def setUp(self):
+        self.server = Server(listeners=["mx"])
+
+    def refused(self, text, *wanted):
+        """Both `check` and `run` refuse, with status 1, and say each of `wanted`: (line text, message part...)."""
+        self.server.config_file.write_text(text)
+        lines = text.splitlines()
+        for command in ("check", "run"):
+            done = self.server.run(command, check=False)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertNotIn("postern: ready", done.stderr)
+            for line, *parts in wanted:
+                number = lines.index(line) + 1
+                place = rf"{re.escape(str(self.server.config_file))}:{number}:\d+"
+                self.assertRegex(done.stderr, place, f"no message for line {number}: {line}")
+                for part in parts:
+                    self.assertIn(part, done.stderr)
+        self.assertFalse((self.server.state / "spool").exists(), "a refused configuration touched the state folder")
+        return done.stderr
+
+    def test_all_faults_at_once_each_with_its_place(self):
+        text = self.server.toml() + "\n".join([
+            "[smtp]", "max_recipient = 5", 'max_message_size = "a lot"', "max_errors = 0",
+            "[pop3]", 'idle_timeout = "5s"', "[srever]", "x = 1", ""])
+        said = self.refused(
+            text, ("max_recipient = 5", "max_recipients"), ('max_message_size = "a lot"',), ("max_errors = 0",),
+            ('idle_timeout = "5s"',), ("[srever]", "server"))
+        self.assertRegex(said, r"(?m)^\S*postern\.toml: 5 errors$")
+        self.assertIn("^", said)  # a caret below the place
+
+    def test_a_syntax_error_stands_alone(self):
+        self.refused(self.server.toml() + "[smtp\n", ("[smtp",))
+
+    def test_the_message_word_for_word(self):
+        """Golden: what an administrator reads. A change of the manner shows up here."""
+        text = self.server.toml() + "[limits]\nmemry = 1\n"
+        said = self.refused(text, ("memry = 1",))
+        number = text.splitlines().index("memry = 1") + 1
+        said = said.replace(str(self.server.home), "HOME")
+        self.assertRegex(said, rf"HOME/postern\.toml:{number}:1: error: .*memry")
+        self.assertIn("memry = 1\n", said)
+        self.assertIn("memory", said)
+
+    def test_values_out_of_bounds_and_of_the_wrong_type(self):
+        base = self.server.toml()
+        for line in ('workers = "two"', "workers = 9999", 'drain = "1 fortnight"', 'hostname = "under_score"'):
+            key = line.split(" ")[0]
+            text = "\n".join(x for x in base.splitlines() if not x.startswith(key + " =")) + "\n"
+            self.refused(text.replace("[server]\n", "[server]\n" + line + "\n"), (line, key))
+
+    def test_listeners_that_contradict_themselves(self):
+        listener = '[[smtp.listener]]\nname = "{}"\naddress = "127.0.0.1:{}"\nrole = "{}"\n{}\n'
+        self.refused(self.server.toml() + listener.format("twice", 2599, "submission", "auth = false"), ("auth = false", "AUTH"))
+        self.refused(self.server.toml() + listener.format("odd", 2599, "submissions", 'tls = "starttls"'), ('tls = "starttls"', "implicit"))
+        self.refused(self.server.toml() + listener.format("mx", 2599, "mx", ""), ('name = "mx"', "second listener"))
+
+    def test_a_certificate_that_is_none(self):
+        (self.server.home / "mail.crt").write_text("this is no certificate\n")
+        self.refused(self.server.toml(), (f'certificate = "{self.server.home}/mail.crt"',))
+
+    def test_a_key_of_another_certificate(self):
+        self.server.run("certificate", "other.test", "--out", self.server.home / "other", config=False)
+        (self.server.home / "mail.key").write_bytes((self.server.home / "other.key").read_bytes())
+        self.refused(self.server.toml(), (f'certificate = "{self.server.home}/mail.crt"',))
+
+    def test_a_users_file_with_a_bad_line_does_not_show_the_secret(self):
+        self.server.users_file.write_text("alice@example.test:plainsecret\n")
+        done = self.server.run("check", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"users:1:\d+")
+        self.assertNotIn("plainsecret", done.stdout + done.stderr)
+
+    def test_a_users_file_that_is_not_there(self):
+        self.server.users_file.unlink()
+        self.refused(self.server.toml(), (f'users_file = "{self.server.users_file}"',))
+
+    def test_scripts_name_file_line_and_the_nearest_word(self):
+        for wrong, parts in {
+            SCRIPT.replace("recipient_is_local", "recipient_is_locl"): ["mail.lua:5", "recipient_is_local"],
+            SCRIPT.replace('act.go "local"', 'act.go "nowhere"'): ["mail.lua:5", "nowhere"],
+            SCRIPT.replace('  { act.bounce("5.7.1", "relaying denied") },\n', ""): ["mail.lua", "root"],
+            "postern.pipeline(\n": ["mail.lua"],
+            'local p = require "postern"\nfoo.bar()\n': ["mail.lua:2", "foo"],
+            SCRIPT.replace("relay_limit(100)", 'relay_limit("many")'): ["mail.lua:4", "relay_limit"],
+        }.items():
+            with self.subTest(parts):
+                self.server.script_file.write_text(wrong)
+                done = self.server.run("check", check=False)
+                self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                for part in parts:
+                    self.assertIn(part, done.stderr)
+
+    def test_no_configuration_at_all(self):
+        self.server.config_file.unlink()
+        done = self.server.run("run", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(str(self.server.config_file), done.stderr)
+
+    def test_unknown_commands_and_options_are_usage_errors(self):
+        for arguments in (["frobnicate"], ["run", "--frobnicate"], []):
+            done = self.server.run(*arguments, config=False, check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+
+    def test_json_diagnostics_have_places(self):
+        self.server.config_file.write_text(self.server.toml() + "[limits]\nmemry = 1\n")
+        done = self.server.run("check", "--json", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, r'"line":\d+')
+        self.assertRegex(done.stdout, r'"severity":"error"')
+
+    def test_an_address_in_use_is_named(self):
+        import socket
+        from postern import HOST
+        with socket.socket() as other:
+            other.bind((HOST, self.server.ports["mx"]))
+            other.listen()
+            done = self.server.run("run", check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"{HOST}:{self.server.ports['mx']}", done.stderr)
+
+
+class Good(unittest.TestCase):
+    def test_the_sample_and_the_references_are_generated(self):
+        server = Server(listeners=["mx"])
+        for what, part in (("sample", "[server]"), ("settings", "max_recipients"), ("schema", '"properties"'), ("config", "hostname")):
+            self.assertIn(part, server.run("show", what).stdout)
+        self.assertIn("postern.toml", server.run("show", "config", "--origin").stdout)
+
+    def test_the_sample_is_a_good_configuration(self):
+        """Every setting at its default, with the needed ones filled in."""
+        server = Server(listeners=["mx"])
+        sample = server.run("show", "sample", config=False).stdout
+        (server.home / "sample.toml").write_text(sample)
+        done = server.run("check", "--config", server.home / "sample.toml", config=False, check=False)
+        self.assertNotRegex(done.stderr, "unknown|syntax")
+
+    def test_check_touches_nothing(self):
+        server = Server()
+        server.run("check")
+        self.assertFalse(server.state.exists())
+
+    def test_lists(self):
+        server = Server(listeners=["mx"])
+        self.assertIn("recipient_is_local", server.run("list", "matchers").stdout)
+        self.assertIn("deliver", server.run("list", "mailets").stdout)
+        self.assertIn("rcpt", server.run("list", "hooks").stdout)
+        self.assertIn("smtp", server.run("list", "modules").stdout)
+
+
+if __name__ == "__main__":
+    main()
