@@ -167,10 +167,8 @@ Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<co
     Result<Verdict> said(std::unexpect);
     try {
       said = co_await hook.handler->handle({stage, session, transaction, recipient, effects});
-    } catch (const Cancelled&) {
-      throw;
-    } catch (const std::exception& error) {
-      said = fault("hook.threw", error.what());
+    } catch (...) {
+      said = std::unexpected(fault_of_current_exception());
     }
     trail.rule(stage, hook.name, one.place, {}, {}, trail_micros(worker.tick() - before));
     if (!said) {

@@ -71,6 +71,25 @@ void apply_fates(RootRun& run, const Transaction& transaction) {
   if (transaction.fate.decided()) apply(RecipientSet(run.unsettled()), transaction.fate);
 }
 
+/// Puts one target of an alias into the envelope: in the alias's place, or behind all others.
+void put_target(Transaction& mail, const Recipient& alias, std::size_t number, AliasTarget target, bool relay, bool behind) {
+  Recipient recipient = alias;
+  recipient.address = std::move(target.address);
+  if (recipient.orcpt.empty()) recipient.orcpt = format_orcpt("rfc822", alias.address.to_string());
+  mail.trail.fact(Stage::kMessage, "alias", fmt::format("{} -> {}", alias.address.to_string(), recipient.address.to_string()));
+  if (!behind) {
+    mail.envelope.recipients[number] = std::move(recipient);
+    mail.lookups[number] = std::move(target.lookup);
+    mail.relay[number] = relay;
+    return;
+  }
+  mail.envelope.recipients.push_back(std::move(recipient));
+  mail.lookups.push_back(std::move(target.lookup));
+  mail.relay.push_back(relay);
+  if (!mail.recipient_notes.empty()) mail.recipient_notes.emplace_back(mail.recipient_notes[number]);
+  if (!mail.fates.empty()) mail.fates.push_back(number < mail.fates.size() ? Verdict(mail.fates[number]) : Verdict{});
+}
+
 Verdict discarded(std::string reason) {
   Verdict verdict;
   verdict.kind = Verdict::Kind::kDiscard;
@@ -100,35 +119,20 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
     bool placed = false;
     for (AliasTarget& target : resolved->targets) {
       if (!known.insert(target.address).second) continue;
-      const DomainKind domain = worker.directory->domain_kind(target.address.domain().ascii());
-      Recipient recipient = alias;
-      recipient.address = target.address;
-      if (recipient.orcpt.empty()) recipient.orcpt = format_orcpt("rfc822", alias.address.to_string());
-      const bool relay = domain == DomainKind::kRelay || (domain == DomainKind::kForeign && may_leave);
-      mail.trail.fact(Stage::kMessage, "alias", fmt::format("{} -> {}", alias.address.to_string(), target.address.to_string()));
-      if (!placed) {
-        mail.envelope.recipients[i] = std::move(recipient);
-        mail.lookups[i] = std::move(target.lookup);
-        mail.relay[i] = relay;
-        placed = true;
-        continue;
-      }
       if (mail.envelope.recipients.size() >= kMaxRecipients) {
         failed.emplace_back(static_cast<std::uint32_t>(i), "aliases lead to too many recipients");
         break;
       }
-      mail.envelope.recipients.push_back(std::move(recipient));
-      mail.lookups.push_back(std::move(target.lookup));
-      mail.relay.push_back(relay);
-      if (!mail.recipient_notes.empty()) mail.recipient_notes.push_back(mail.recipient_notes[i]);
-      if (!mail.fates.empty()) mail.fates.push_back(i < mail.fates.size() ? mail.fates[i] : Verdict{});
-      named_by.push_back(static_cast<std::uint32_t>(i));
+      const DomainKind domain = worker.directory->domain_kind(target.address.domain().ascii());
+      const bool relay = domain == DomainKind::kRelay || (domain == DomainKind::kForeign && may_leave);
+      put_target(mail, alias, i, std::move(target), relay, placed);
+      if (placed) named_by.push_back(static_cast<std::uint32_t>(i));
+      placed = true;
     }
-    if (!placed) {
-      mail.fates.resize(mail.envelope.recipients.size());
-      mail.fates[i] = discarded("all its targets are recipients already");
-      mail.fates[i].rule = "alias";
-    }
+    if (placed) continue;
+    mail.fates.resize(mail.envelope.recipients.size());
+    mail.fates[i] = discarded("all its targets are recipients already");
+    mail.fates[i].rule = "alias";
   }
 }
 

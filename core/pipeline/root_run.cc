@@ -50,10 +50,61 @@ RootRun::RootRun(const RuleEpoch& epoch, PolicyWorker& worker, Transaction& tran
       unsettled_(RecipientSet::all(count_)),
       outcomes_(count_) {}
 
+Fault fault_of_current_exception() {
+  try {
+    throw;
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const std::exception& error) {
+    return {"rule.threw", error.what()};
+  } catch (...) {
+    return {"rule.threw", "something that is no std::exception"};
+  }
+}
+
 Task<void> RootRun::run() {
   const auto root = epoch_.pipelines.find("root");
   if (root != epoch_.pipelines.end()) levels_.push_back({&root->second, 0, unsettled_});
-  std::size_t rules_run = 0;
+  while (const CompiledRule* rule = next_rule()) {
+    const Instant before = worker_.tick();
+    RecipientSet selected = levels_.back().set;
+    if (rule->rule->when) {
+      Result<RecipientSet> matched(std::unexpect);
+      try {
+        matched = co_await rule->rule->when->match({mail_, levels_.back().set, effects_, Stage::kMessage});
+      } catch (...) {
+        matched = std::unexpected(fault_of_current_exception());
+      }
+      if (!matched) {
+        fail(*rule->rule, rule->place, selected, matched.error());
+        continue;
+      }
+      selected = *matched & levels_.back().set;
+    }
+    record(*rule, selected, before);
+    if (selected.empty()) continue;
+    for (const auto& action : rule->rule->actions) {
+      // Edits for some recipients only are caught apart: they belong to their steps, not to the message.
+      const bool split = !selected.full();
+      HeaderEdits aside;
+      if (split) std::swap(aside, mail_.edits);
+      Result<ActionResult> result(std::unexpect);
+      try {
+        result = co_await action->run({mail_, selected, effects_, Stage::kMessage});
+      } catch (...) {
+        result = std::unexpected(fault_of_current_exception());
+      }
+      if (split) {
+        std::swap(aside, mail_.edits);
+        keep_edits(selected, aside);
+      }
+      if (apply(*rule, selected, std::move(result)) == After::kRuleDone) break;
+    }
+  }
+  if (!unsettled_.empty()) settle_with(unsettled_, failure_verdict(OnError::kDefer, "root", Stage::kMessage), "root");
+}
+
+const CompiledRule* RootRun::next_rule() {
   while (!levels_.empty()) {
     if (levels_.back().set.empty()) {
       levels_.pop_back();
@@ -62,57 +113,17 @@ Task<void> RootRun::run() {
     if (off_the_end()) continue;
     Level& level = levels_.back();
     const CompiledRule& rule = level.pipeline->rules[level.next++];
-    if (++rules_run > kMaxRulesRun) {
-      fail(*rule.rule, rule.place, unsettled_, {"pipeline.limit", "too many rules for one mail"});
-      break;
-    }
-    const Instant before = worker_.tick();
-    RecipientSet selected = level.set;
-    if (rule.rule->when) {
-      Result<RecipientSet> matched(std::unexpect);
-      try {
-        matched = co_await rule.rule->when->match({mail_, level.set, effects_, Stage::kMessage});
-      } catch (const Cancelled&) {
-        throw;
-      } catch (const std::exception& error) {
-        matched = fault("rule.threw", error.what());
-      }
-      if (!matched) {
-        fail(*rule.rule, rule.place, level.set, matched.error());
-        continue;
-      }
-      selected = *matched & level.set;
-    }
-    const std::string out = selected.to_string();
-    mail_.trail.rule(Stage::kMessage, rule.rule->name, rule.place, level.set.to_string(), out,
-                     trail_micros(worker_.tick() - before));
-    if (selected.empty()) continue;
-    rule.hits->add(worker_.executor->index(), selected.count());
-    for (const auto& action : rule.rule->actions) {
-      // Edits for some recipients only are caught apart: they belong to their steps, not to the message.
-      const bool split = !selected.full();
-      HeaderEdits whole;
-      if (split) std::swap(whole, mail_.edits);
-      Result<ActionResult> result(std::unexpect);
-      try {
-        result = co_await action->run({mail_, selected, effects_, Stage::kMessage});
-      } catch (const Cancelled&) {
-        throw;
-      } catch (const std::exception& error) {
-        result = fault("rule.threw", error.what());
-      }
-      if (split) {
-        std::swap(whole, mail_.edits);
-        keep_edits(selected, std::move(whole));
-      }
-      if (!result) {
-        fail(*rule.rule, rule.place, selected, result.error());
-        break;
-      }
-      if (apply(rule, selected, std::move(*result)) == After::kRuleDone) break;
-    }
+    if (++rules_run_ <= kMaxRulesRun) return &rule;
+    fail(*rule.rule, rule.place, unsettled_, {"pipeline.limit", "too many rules for one mail"});
+    return nullptr;
   }
-  if (!unsettled_.empty()) settle_with(unsettled_, failure_verdict(OnError::kDefer, "root", Stage::kMessage), "root");
+  return nullptr;
+}
+
+void RootRun::record(const CompiledRule& rule, const RecipientSet& selected, Instant before) {
+  mail_.trail.rule(Stage::kMessage, rule.rule->name, rule.place, levels_.back().set.to_string(), selected.to_string(),
+                   trail_micros(worker_.tick() - before));
+  rule.hits->add(worker_.executor->index(), selected.count());
 }
 
 bool RootRun::off_the_end() {
@@ -125,7 +136,7 @@ bool RootRun::off_the_end() {
   return true;
 }
 
-void RootRun::keep_edits(const RecipientSet& selected, HeaderEdits delta) {
+void RootRun::keep_edits(const RecipientSet& selected, const HeaderEdits& delta) {
   if (delta.empty()) return;
   if (edits_of_.empty()) {
     edits_of_.assign(count_, 0);
@@ -146,11 +157,15 @@ void RootRun::keep_edits(const RecipientSet& selected, HeaderEdits delta) {
   }
 }
 
-RootRun::After RootRun::apply(const CompiledRule& rule, RecipientSet& selected, ActionResult result) {
-  switch (result.kind) {
+RootRun::After RootRun::apply(const CompiledRule& rule, const RecipientSet& selected, Result<ActionResult> result) {
+  if (!result) {
+    fail(*rule.rule, rule.place, selected, result.error());
+    return After::kRuleDone;
+  }
+  switch (result->kind) {
     case ActionResult::Kind::kNext: return After::kNextAction;
-    case ActionResult::Kind::kGo: return go(rule, selected, result.pipeline);
-    case ActionResult::Kind::kFinal: return finish(rule, selected, result);
+    case ActionResult::Kind::kGo: return go(rule, selected, result->pipeline);
+    case ActionResult::Kind::kFinal: return finish(rule, selected, *result);
   }
   return After::kRuleDone;
 }

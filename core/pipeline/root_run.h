@@ -47,8 +47,10 @@ class RootRun {
   /// Where a rule stands after one of its actions.
   enum class After : std::uint8_t { kNextAction, kRuleDone };
 
+  const CompiledRule* next_rule();  ///< of the innermost pipeline with recipients left; null at the end
   bool off_the_end();
-  After apply(const CompiledRule& rule, RecipientSet& selected, ActionResult result);
+  void record(const CompiledRule& rule, const RecipientSet& selected, Instant before);
+  After apply(const CompiledRule& rule, const RecipientSet& selected, Result<ActionResult> result);
   After go(const CompiledRule& rule, const RecipientSet& selected, const std::string& pipeline);
   After finish(const CompiledRule& rule, const RecipientSet& selected, ActionResult& result);
   void fail(const Rule& rule, std::string_view place, const RecipientSet& recipients, const Fault& fault);
@@ -60,13 +62,14 @@ class RootRun {
   std::string folder_of(const PlanStep& step, std::size_t recipient) const;
   std::string edits_for(std::size_t recipient) const;
   void reply_to(const RecipientSet& recipients, const Reply& reply, std::string_view rule);
-  void keep_edits(const RecipientSet& selected, HeaderEdits delta);
+  void keep_edits(const RecipientSet& selected, const HeaderEdits& delta);
 
   const RuleEpoch& epoch_;
   PolicyWorker& worker_;
   Transaction& mail_;
   Effects& effects_;
   std::size_t count_;
+  std::size_t rules_run_ = 0;
   std::vector<Level> levels_;
   RecipientSet unsettled_;
   std::vector<RecipientOutcome> outcomes_;
@@ -75,6 +78,9 @@ class RootRun {
   std::vector<std::uint32_t> edits_of_;     ///< per recipient; empty until the first split edit
   std::vector<WallTime> not_before_;        ///< per recipient; empty until the first hold
 };
+
+/// What the exception being handled says, as a rule's fault. Throws Cancelled on.
+Fault fault_of_current_exception();
 
 /// "reject 550 5.7.1 text", "discard (reason)": a verdict as trails have it.
 std::string trail_text(const Verdict& verdict);
