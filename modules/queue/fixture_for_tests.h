@@ -1,0 +1,261 @@
+// A queue with a spool in memory and a store that a test can fill up, break, or crash at any step. For the tests here.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "postern/nursery.h"
+#include "postern/sim.h"
+#include "queue.h"
+
+namespace postern::queue {
+
+inline Address address(std::string_view text) {
+  auto parsed = text.empty() ? Parsed<Address>(Address()) : Address::parse(text);
+  REQUIRE(parsed);
+  return *parsed;
+}
+
+/// How many more steps of the outside world take effect; after them the process is as good as dead.
+struct Fate {
+  long left = 1'000'000'000;
+  long taken = 0;
+  bool step() {
+    if (left <= 0) return false;
+    --left;
+    ++taken;
+    return true;
+  }
+};
+
+template <class T>
+class Refused final : public SpoolOp<T> {
+ public:
+  explicit Refused(Fault why) : why_(std::move(why)) {}
+  bool ready() override {
+    this->result = std::unexpected(why_);
+    return true;
+  }
+  void start() override {}
+  void run() override {}
+
+ private:
+  Fault why_;
+};
+
+/// The memory spool, with a fate, and with lazy marks that a crash can lose as long as nothing durable followed them.
+class FatedSpool final : public Spool {
+ public:
+  explicit FatedSpool(Fate& the_fate) : fate(the_fate) {}
+  Draft begin(Executor& home, std::uint64_t hint) override { return real->begin(home, hint); }
+  SpoolWait<MessageReader> open(Executor& home, MessageId id) override {
+    ++opened;
+    if (fate.left <= 0) return SpoolWait<MessageReader>(new Refused<MessageReader>({"spool.latched", "dead"}));
+    return real->open(home, id);
+  }
+  SpoolWait<void> change(Executor& home, Change change) override {
+    if (!fate.step()) return SpoolWait<void>(new Refused<void>({"spool.latched", "dead"}));
+    flush(home);
+    return real->change(home, std::move(change));
+  }
+  void change_lazily(Executor& home, Change change) override {
+    if (!fate.step()) return;
+    lazy.push_back(std::move(change));
+    if (!keep_lazy_back) flush(home);
+  }
+  SpoolWait<std::vector<MessageInfo>> list(Executor& home, MessageId after, std::size_t limit) override {
+    return real->list(home, after, limit);
+  }
+  SpoolWait<SpoolStats> stats(Executor& home) override { return real->stats(home); }
+  Handling handling(Executor&, MessageId) override { return {}; }
+
+  void flush(Executor& home) {
+    for (Change& one : lazy) real->change_lazily(home, std::move(one));
+    lazy.clear();
+  }
+  void crash() { lazy.clear(); }
+
+  Fate& fate;
+  std::unique_ptr<Spool> real = make_memory_spool();
+  std::vector<Change> lazy;
+  bool keep_lazy_back = false;
+  int opened = 0;
+};
+
+/// Mailboxes in memory. Tokens are "account/unique".
+class FakeStore final : public MailStore {
+ public:
+  explicit FakeStore(Fate& the_fate) : fate(the_fate) {}
+  struct Mail {
+    std::string account, folder, text;
+  };
+  Task<Result<std::string>> stage(DeliveryRequest request, MessageReader& message) override {
+    ++stages;
+    tried.push_back((co_await this_executor()).wall());
+    if (!fault_now.code.empty()) co_return std::unexpected(fault_now);
+    std::string text = request.prefix;
+    if (request.header) {
+      text += *request.header;
+      message.rewind_to_body();
+    }
+    while (true) {
+      auto piece = co_await message.next();
+      if (!piece) co_return std::unexpected(piece.error());
+      if (piece->empty()) break;
+      text += *piece;
+    }
+    if (!fate.step()) co_return fault("store.io", "dead");
+    std::string token = request.account + "/" + request.unique;
+    staged.insert_or_assign(token, Mail{request.account, request.folder, std::move(text)});
+    co_await sleep_for(1ms);
+    co_return token;
+  }
+  Task<Result<void>> publish(std::string token) override {
+    if (!fate.step()) co_return fault("store.io", "dead");
+    if (publish_fails > 0 && publish_fails--) co_return fault("store.io", "a bad disk");
+    auto found = staged.find(token);
+    if (found == staged.end()) co_return fault("store.gone", token);
+    delivered.push_back(std::move(found->second));
+    staged.erase(found);
+    co_await sleep_for(1ms);
+    co_return Result<void>();
+  }
+  Task<Result<bool>> is_staged(std::string token) override {
+    if (fate.left <= 0) co_return fault("store.io", "dead");
+    co_return staged.contains(token);
+  }
+  Task<void> discard(std::string token) override {
+    if (fate.step()) staged.erase(token);
+    co_return;
+  }
+  Task<std::size_t> sweep(WallTime) override {
+    ++sweeps;
+    co_return 0;
+  }
+  Task<Result<std::unique_ptr<Mailbox>>> open(std::string, std::string) override { co_return fault("store.no_folder"); }
+
+  std::size_t count(std::string_view account) const {
+    return static_cast<std::size_t>(std::ranges::count(delivered, account, &Mail::account));
+  }
+  Fate& fate;
+  std::map<std::string, Mail> staged;
+  std::vector<Mail> delivered;
+  std::vector<WallTime> tried;
+  Fault fault_now;
+  int publish_fails = 0;
+  int stages = 0;
+  int sweeps = 0;
+};
+
+class FakeDirectory final : public Directory {
+ public:
+  DomainKind domain_kind(std::string_view) const override { return DomainKind::kLocal; }
+  std::string default_domain() const override { return "x.example"; }
+  DirectoryFacts facts() const override { return {}; }
+  Task<AddressLookup> find(Address asked) override {
+    AddressLookup out;
+    out.kind = AddressLookup::Kind::kAccount;
+    out.account = asked.local();
+    return Task<AddressLookup>::ready(std::move(out));
+  }
+};
+
+struct World {
+  explicit World(QueueSettings the_settings = {}) : settings(std::move(the_settings)) { start(); }
+  ~World() { stop(); }
+
+  void start() {
+    queue = std::make_unique<QueueService>(sim, metrics);
+    queue->make_shards(spool, store, transport, &directory, settings);
+    queue->set_log(0, log.log());
+    queue->begin();
+    sim.run_until_idle();
+  }
+  /// Ends the queue in good order.
+  void stop() {
+    if (!queue) return;
+    {
+      Nursery nursery(sim.worker(0));
+      nursery.spawn(queue->drain(0, Deadline::after(1s)));
+      sim.run_for(2s);
+    }
+    queue.reset();
+  }
+  /// What a crash leaves: the spool's durable marks and the store's files.
+  void crash_and_restart() {
+    fate.left = 0;
+    sim.run_for(100ms);
+    stop();
+    spool.crash();
+    fate = {};
+    start();
+  }
+
+  static PlanStep step(PlanStep::Kind kind, std::vector<std::uint32_t> recipients, std::string account = {}) {
+    PlanStep out;
+    out.kind = kind;
+    out.recipients = std::move(recipients);
+    out.account = std::move(account);
+    return out;
+  }
+  static PlanStep deliver(std::vector<std::uint32_t> recipients, std::string account) {
+    return step(PlanStep::Kind::kDeliver, std::move(recipients), std::move(account));
+  }
+
+  MessageId commit(std::vector<std::string> recipients, std::vector<PlanStep> steps, bool hand_over = true) {
+    QueuedMessage message;
+    message.envelope.sender = address("ann@elsewhere.example");
+    for (const std::string& one : recipients) message.envelope.recipients.push_back({.address = address(one)});
+    message.plan.steps = std::move(steps);
+    Nursery nursery(sim.worker(0));
+    nursery.spawn(write(&message));
+    sim.run_until([&] { return nursery.size() == 0; }, 1s);
+    REQUIRE(message.id);
+    message.accepted = sim.worker(0).wall();
+    const MessageId id = message.id;
+    if (hand_over) queue->accepted(std::move(message));
+    return id;
+  }
+  Task<void> write(QueuedMessage* message) {
+    Draft draft = spool.begin(sim.worker(0), 0);
+    REQUIRE(co_await draft.append("Subject: hello\r\nX-Old: yes\r\n\r\nHi.\r\n"));
+    draft.prepend("Received: by us\r\n");
+    AcceptMeta meta;
+    message->envelope.encode(meta.envelope);
+    message->plan.encode(meta.plan);
+    meta.recipients = static_cast<std::uint32_t>(message->envelope.recipients.size());
+    message->size = draft.size();
+    auto id = co_await draft.commit(std::move(meta));
+    REQUIRE(id);
+    message->id = *id;
+  }
+  std::vector<MessageInfo> queued() {
+    spool.flush(sim.worker(0));
+    std::vector<MessageInfo> out;
+    spool.real->list(sim.worker(0), MessageId(), 1000).then([&](auto page) { out = std::move(*page); });
+    sim.run_until_idle();
+    return out;
+  }
+  std::vector<std::string> accounts() const {
+    std::vector<std::string> out;
+    for (const auto& mail : store.delivered) out.push_back(mail.account);
+    return out;
+  }
+
+  QueueSettings settings;
+  SimRuntime sim{{.seed = 5}};
+  Metrics metrics{1};
+  CaptureLog log;
+  Fate fate;
+  FatedSpool spool{fate};
+  FakeStore store{fate};
+  FakeDirectory directory;
+  Transport* transport = nullptr;
+  std::unique_ptr<QueueService> queue;
+};
+
+}  // namespace postern::queue
