@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "core/pipeline/policy.h"
@@ -102,8 +103,6 @@ Verdict discarded(std::string reason) {
 Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, std::vector<std::uint32_t>& named_by,
                                           std::vector<std::pair<std::uint32_t, std::string>>& failed) {
   const std::size_t named = mail.envelope.recipients.size();
-  for (std::size_t i = 0; i < named; ++i) named_by.push_back(static_cast<std::uint32_t>(i));
-  if (std::ranges::none_of(mail.lookups, [](const auto& one) { return one.kind == AddressLookup::Kind::kAlias; })) co_return;
   std::set<Address> known;
   for (std::size_t i = 0; i < named; ++i)
     if (mail.lookups[i].kind != AddressLookup::Kind::kAlias) known.insert(mail.envelope.recipients[i].address);
@@ -151,9 +150,11 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
     if (verdict.decided()) transaction.fate = std::move(verdict);
   }
   const std::size_t named = transaction.envelope.recipients.size();
-  std::vector<std::uint32_t> named_by;
+  std::vector<std::uint32_t> named_by(named);
+  std::iota(named_by.begin(), named_by.end(), 0U);
   std::vector<std::pair<std::uint32_t, std::string>> failed;
-  co_await expand_aliases(worker, transaction, named_by, failed);
+  if (std::ranges::any_of(transaction.lookups, [](const auto& one) { return one.kind == AddressLookup::Kind::kAlias; }))
+    co_await expand_aliases(worker, transaction, named_by, failed);
 
   LiveEffects effects(worker, transaction.trail, transaction.session.id, Stage::kMessage, epoch->time_limit);
   RootRun run(*epoch, worker, transaction, effects);

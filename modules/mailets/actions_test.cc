@@ -84,7 +84,7 @@ TEST_CASE("notes belong to the mail or to the recipients they were set for, and 
 
 TEST_CASE("sub-addresses name folders, unless they could escape") {
   Mail m;
-  for (const char* to : {"bob+news@ours.example", "bob+../etc@ours.example", "bob+.hidden@ours.example"}) {
+  for (const char* to : {"bob+news@ours.example", "\"bob+../etc\"@ours.example", "bob+.hidden@ours.example"}) {
     m.directory.accounts[to] = "bob";
     m.add(to);
   }

@@ -8,7 +8,7 @@ TEST_CASE("recipients are matched by address, pattern, domain, name and director
   CHECK(m.select("all") == "0-2");
   CHECK(m.select("recipient_is", value("BOB@ours.example")) == "0");
   CHECK(m.select("recipient_is", list("bob@ours.example", "x@relayed.example")) == "0,2");
-  CHECK(m.select("recipient_is_regex", value("[a-e]+@ours\\.example")) == "0-1");
+  CHECK(m.select("recipient_is_regex", value("[a-z]+@ours\\.example")) == "0-1");
   CHECK(m.select("recipient_domain_is", value("Relayed.Example")) == "2");
   CHECK(m.select("host_is_local") == "0-1");
   CHECK(m.select("recipient_is_local") == "0-1");
@@ -172,8 +172,8 @@ TEST_CASE("every rule is documented, and names of rooms to come are known") {
   };
   for (const std::string_view name : m.rules->matchers()) check(*m.rules->matcher(name));
   for (const std::string_view name : m.rules->actions()) check(*m.rules->action(name));
-  CHECK(m.rules->matchers().size() >= 38);
-  CHECK(m.rules->actions().size() >= 25);
+  CHECK(m.rules->matchers().size() >= 37);
+  CHECK(m.rules->actions().size() >= 23);
   CHECK(m.rules->future("dkim_sign") == "DKIM");
   CHECK(m.rules->future("deliver").empty());
   CHECK(m.rules->matcher("spf") == nullptr);
