@@ -162,4 +162,49 @@ inline std::string make_message(std::uint64_t seed, std::size_t octets) {
   return text + "\r\n";
 }
 
+inline SpoolSettings small() {
+  return {.dir = "/spool",
+          .segment_size = 64 * 1024,
+          .large_body_threshold = 8 * 1024,
+          .max_blank_body_bytes = 256 * 1024,
+          .header_limit = 4096,
+          .min_free = 0};
+}
+
+/// A spool on a disk in memory, which can be closed, cut off and opened again.
+struct Bench {
+  explicit Bench(SpoolSettings the_settings = small()) : settings(std::move(the_settings)) { open(); }
+  void open() {
+    auto opened = open_spool(settings, world.host(env));
+    if (!opened) throw std::runtime_error(opened.error().detail);
+    spool = std::move(opened->spool);
+    reports = std::move(opened->reports);
+  }
+  void restart() {
+    spool.reset();
+    open();
+  }
+  void crash() {
+    env.stop_after(0);
+    world.run_until_idle();
+    spool.reset();
+    env.process_crash();
+  }
+  void power_cut(std::uint64_t seed) {
+    env.stop_after(0);
+    world.run_until_idle();
+    spool.reset();
+    env.power_loss(seed);
+  }
+  std::vector<MessageInfo> list() { return *world.wait(spool->list(world, MessageId(), 10'000)); }
+  SpoolStats stats() { return *world.wait(spool->stats(world)); }
+  Result<void> done(MessageId id, std::uint32_t recipient = 0) { return world.wait(spool->done(world, id, recipient)); }
+
+  SpoolSettings settings;
+  FaultEnv env;
+  ManualWorld world;
+  std::unique_ptr<Spool> spool;
+  std::vector<SpoolReport> reports;
+};
+
 }  // namespace postern::spool
