@@ -1,4 +1,4 @@
-// Key functions of the mail store's interfaces, so that their type names live in libpostern.
+// The key functions of the mail store's interfaces, so that stores and protocols in different shared objects agree on them.
 #include "postern/mailstore.h"
 
 namespace postern {
