@@ -80,6 +80,7 @@ BodyScanner::Step BodyScanner::pending(std::string_view input) {
 /// The CR that was held turned out to stand alone.
 BodyScanner::Step BodyScanner::bare_cr() {
   bare_ = true;
+  line_made_ = false;
   state_ = State::kText;
   ++line_;
   return {kSpace, 0, false};
@@ -90,6 +91,7 @@ BodyScanner::Step BodyScanner::run(std::string_view input) {
   std::size_t line_start = 0;  // of the present line in `input`
   std::size_t at = 0;
   state_ = State::kText;
+  line_made_ = false;
   while ((at = find_special(input, at, high_)) < input.size()) {
     const char c = input[at];
     if (c == '\0') {
@@ -104,7 +106,10 @@ BodyScanner::Step BodyScanner::run(std::string_view input) {
         line_start = ++at;
         continue;
       }
-      if (at == 0) return {kCrLf, 1, false};
+      if (at == 0) {
+        line_made_ = true;
+        return {kCrLf, 1, false};
+      }
       return {input.substr(0, at), at, false};
     }
     if (at + 1 == input.size() || input[at + 1] != '\n') {
@@ -126,7 +131,7 @@ BodyScanner::Step BodyScanner::run(std::string_view input) {
 std::string_view BodyScanner::finish() {
   const State state = state_;
   state_ = State::kLineStart;
-  if (state == State::kLineStart) return {};
+  if (state == State::kLineStart || (state == State::kText && line_made_)) return {};
   if (state == State::kCr) bare_ = true;  // a text that ends in CR: its LF never came
   end_line(0);
   return kCrLf;

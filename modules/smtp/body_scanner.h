@@ -59,7 +59,8 @@ class BodyScanner {
   bool bare_ = false;
   bool nul_ = false;
   bool high_ = false;
-  std::size_t line_ = 0;  // octets of the present line in earlier steps
+  bool line_made_ = false;  // what was handed on last is a CRLF that was a bare LF
+  std::size_t line_ = 0;    // octets of the present line in earlier steps
   std::size_t longest_ = 0;
 };
 

@@ -158,9 +158,11 @@ Task<void> drain_now(Server* server) {
 House::~House() {
   nursery->spawn(drain_now(server.get()));
   sim.run_for(5s);
+  nursery->cancel();  // sessions over a wire, which no server drains
+  sim.run_for(5s);
+  nursery.reset();
   server.reset();
   bound.reset();
-  nursery.reset();
 }
 
 std::shared_ptr<Wire> House::wire() {
@@ -170,6 +172,7 @@ std::shared_ptr<Wire> House::wire() {
   listening->settings = &config->get<Settings>();
   listening->listener = &listening->settings->listeners[0];
   listening->hostname = "mx.example.org";
+  listening->tls = tls.context;
   nursery->spawn(Session::run(
       std::make_unique<Session>(*server, listening, std::make_unique<WireSocket>(wire), nursery->token())));
   run();

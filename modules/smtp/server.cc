@@ -22,7 +22,7 @@ SmtpMetrics::SmtpMetrics(Metrics& m)
       sessions(m.gauge("postern_smtp_sessions", "Sessions now.")),
       commands(m.counter("postern_smtp_commands_total", "Commands that were read.")),
       accepted(m.counter("postern_smtp_accepted_total", "Messages answered with 250.")),
-      accepted_bytes(m.counter("postern_smtp_accepted_bytes", "Octets of these messages.")),
+      accepted_bytes(m.counter("postern_smtp_accepted_bytes_total", "Octets of these messages.")),
       replies{nullptr, nullptr, by_digit(m, "2"), by_digit(m, "3"), by_digit(m, "4"), by_digit(m, "5")},
       refused_temporary(m.counter("postern_smtp_messages_refused_total", "Messages refused after their text.",
                                   {{"kind", "temporary"}})),
@@ -92,13 +92,32 @@ std::uint32_t Server::session_limit(const Settings& settings) const {
 void Server::connected(std::size_t listener, std::unique_ptr<Socket> socket) {
   const auto& on = listening_[listener];
   parts.metrics.connections.add(executor_.index());
-  if (draining_ || nursery_.size() >= session_limit(*on->settings)) {
-    parts.metrics.refused_connections.add(executor_.index());
-    const std::string_view words = draining_ ? replies::kDraining : replies::kServerBusy;
-    if (on->listener->tls_mode() != TlsMode::kImplicit) static_cast<void>(socket->try_write({&words, 1}));
-    return;
-  }
+  if (draining_ || nursery_.size() >= session_limit(*on->settings)) return turn_away(*on, std::move(socket));
   nursery_.spawn(Session::run(std::make_unique<Session>(*this, on, std::move(socket), nursery_.token())));
+}
+
+namespace {
+
+constexpr Duration kTurnAwayTime = 1s;
+constexpr std::size_t kMaxTurnedAway = 1000;  // at a time; beyond, a connection is closed without a word
+
+Task<void> say_and_close(Executor* executor, std::unique_ptr<Socket> socket, std::string_view words) {
+  try {
+    Stream stream(*executor, std::move(socket));
+    co_await stream.write(words, Deadline::after(kTurnAwayTime));
+    stream.close();
+  } catch (const Error&) {
+    // It was on its way out in any case.
+  }
+}
+
+}  // namespace
+
+void Server::turn_away(const Listening& on, std::unique_ptr<Socket> socket) {
+  parts.metrics.refused_connections.add(executor_.index());
+  if (on.listener->tls_mode() == TlsMode::kImplicit) return;  // no handshake only to say no
+  if (nursery_.size() >= session_limit(*on.settings) + kMaxTurnedAway) return;
+  nursery_.spawn(say_and_close(&executor_, std::move(socket), draining_ ? replies::kDraining : replies::kServerBusy));
 }
 
 void Server::joined(Session& session) {

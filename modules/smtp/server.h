@@ -98,6 +98,7 @@ class Server {
 
  private:
   void connected(std::size_t listener, std::unique_ptr<Socket> socket);
+  void turn_away(const Listening& on, std::unique_ptr<Socket> socket);
   std::uint32_t session_limit(const Settings& settings) const;
 
   Executor& executor_;

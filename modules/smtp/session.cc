@@ -10,6 +10,7 @@ namespace postern::smtp {
 
 namespace {
 
+constexpr Duration kPartingTime = 1s;          // for the last words to leave
 constexpr Duration kLingerTime = 2s;           // for a refused client to read why
 constexpr std::size_t kLingerBytes = 1 << 20;  // of what it still sends meanwhile
 
@@ -66,8 +67,10 @@ Task<void> Session::run(std::unique_ptr<Session> self) {
     end = End::kInternal, why = bug.what();
   }
   session.end_with(end, why);
-  // A client that is refused while it sends would lose the answer to a reset: let it finish its packet.
-  if (end == End::kRefused) co_await session.linger();
+  // The last words leave even when all else is cancelled; each wait from here on is short.
+  Context parting{session.context_.executor, nullptr};
+  co_await Enter{end == End::kCancelled ? parting : session.context_};
+  co_await session.part(end);
 }
 
 Task<void> Session::serve() {
@@ -202,10 +205,6 @@ void Session::end_with(End end, std::string_view why) {
   if (end == End::kCancelled) say(replies::kDraining);
   if (end == End::kOverloaded) say(replies::kServerBusy);
   if (end == End::kInternal) say(replies::kInternal);
-  if (tls_half_open || end == End::kLost)
-    stream_.abort();
-  else
-    stream_.close();
   if (greeted_) policy().disconnect(state_);
   log_end(end, why);
 }
@@ -223,17 +222,29 @@ void Session::log_end(End end, std::string_view why) const {
                     {"errors", errors_}});
 }
 
+/// Lets the last words leave and closes. A client that is refused while it sends would lose them to a reset: it may
+/// finish its packet.
+Task<void> Session::part(End end) {
+  if (end == End::kLost || end == End::kProtocol) {
+    stream_.abort();
+    co_return;
+  }
+  waiting_ = true;
+  try {
+    co_await stream_.flush(Deadline::after(kPartingTime));
+    stream_.close();
+    if (end == End::kRefused) co_await linger();
+  } catch (const Error&) {
+    // Nothing is left to be said to this client.
+  }
+}
+
 Task<void> Session::linger() {
   const Deadline until = Deadline::after(kLingerTime).fixed(server_.executor().now());
   std::size_t seen = 0;
-  waiting_ = true;
-  try {
-    while (seen < kLingerBytes && co_await stream_.readable(until)) {
-      seen += stream_.buffered().size();
-      stream_.consume(stream_.buffered().size());
-    }
-  } catch (const Error&) {
-    // Nothing is left to be said to this client.
+  while (seen < kLingerBytes && co_await stream_.readable(until)) {
+    seen += stream_.buffered().size();
+    stream_.consume(stream_.buffered().size());
   }
 }
 

@@ -61,6 +61,7 @@ class Session {
   /// A refusal by a rule: answered, counted, logged; ends the session when the verdict says so.
   void refuse(const Verdict& verdict, std::string_view stage, std::string_view recipient = {});
   void end_with(End end, std::string_view why);
+  Task<void> part(End end);
   Task<void> linger();
   void log_end(End end, std::string_view why) const;
   bool offers_tls() const;

@@ -52,7 +52,7 @@ TEST_CASE("with normalize a bare LF becomes a line end, but still ends nothing")
 TEST_CASE("NUL is refused, and so is a line over the limit") {
   House house("role = \"mx\"", "max_line = \"998 B\"");
   Dialogue talk(house);
-  talk.hello().envelope().send("DATA").expect(354).raw(std::string_view("\r\na\0b\r\n.\r\n", 11)).expect(550, "NUL");
+  talk.hello().envelope().send("DATA").expect(354).raw(std::string_view("\r\na\0b\r\n.\r\n", 10)).expect(550, "NUL");
   talk.envelope().send("DATA").expect(354).raw("\r\n" + std::string(999, 'x') + "\r\n.\r\n").expect(550, "line");
   talk.envelope().send("DATA").expect(354).raw("\r\n" + std::string(998, 'x') + "\r\n.\r\n").expect(250);
 }
@@ -159,7 +159,7 @@ TEST_CASE("BDAT takes chunks as they are, dots and all") {
       .raw("BDAT 3 LAST\r\n..b")
       .expect(250, "queued");
   CHECK(body_of(house.messages.at(0)) == "Subject: x\r\n\r\n.\r\na\r\n..b\r\n");
-  talk.envelope().raw("BDAT 4\r\n\r\nx\r\n").expect(250, "4 octets");
+  talk.envelope().raw("BDAT 4\r\n\r\nx\r").expect(250, "4 octets");
   talk.raw("\n").expect(500);  // the chunk ended within CRLF: its LF is not ours to guess
   talk.send("RSET").expect(250);
 }
