@@ -119,6 +119,16 @@ std::string Config::render(bool with_origins) const {
   return out;
 }
 
+std::string Config::text(std::string_view path) const {
+  for (const Part& part : parts_) {
+    std::vector<Row> rows;
+    Flattener(rows).keys(*part.schema, part.settings.get(), part.schema->path(), Apply::kRestart);
+    for (const Row& row : rows)
+      if (row.path == path && !row.secret) return row.text;
+  }
+  return {};
+}
+
 std::vector<ConfigChange> Config::compare(const Config& next) const {
   auto flat = [](const Config& config) {
     std::map<std::string, Row> all;

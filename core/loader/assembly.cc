@@ -12,7 +12,7 @@ Result<std::unique_ptr<Assembly>> Assembly::make(const std::vector<std::filesyst
   if (!modules) return std::unexpected(modules.error());
   assembly->modules = std::move(*modules);
   add_core_schemas(assembly->schemas);
-  add_pipeline_schemas(assembly->schemas);
+  describe_pipeline(assembly->schemas);
   for (const LoadedModule& loaded : assembly->modules.all()) loaded.module->describe(assembly->schemas);
   return assembly;
 }

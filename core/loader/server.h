@@ -18,8 +18,11 @@
 #include "core/loader/overload_monitor.h"
 #include "core/loader/tls_keeper.h"
 #include "core/pipeline/policy.h"
-#include "core/pipeline/registry.h"
+#include "core/pipeline/gate_proof.h"
+#include "core/pipeline/trail_log.h"
 #include "postern/env.h"
+#include "postern/module.h"
+#include "postern/nursery.h"
 
 namespace postern {
 
@@ -36,52 +39,76 @@ class Server {
 
   /// The proof that check() made.
   const GateReport& gate_report() const { return gate_report_; }
-  PolicyService& policy() { return *policy_; }
   const RuleRegistry& rules() const { return *rules_; }
 
  private:
   class ResolverSet;
-  struct PerWorker;
+  struct PerWorker {
+    PerWorker(Executor& executor, Log its_log)
+        : log(std::move(its_log)), worker{executor, log, executor.index()}, nursery(executor) {}
+    Log log;
+    Worker worker;
+    Nursery nursery;
+  };
   Server();
 
+  Result<void> make_parts(bool check_only);
   Result<void> prepare();
   Result<void> open_the_spool();
+  Result<void> make_state_folder();
   Result<void> bind_control();
   Result<void> drop_privileges();
   void start_worker(unsigned index);
+  void all_started();
   void watch_signals();
-  void add_commands();
   void begin_drain();
-  Task<void> drain_worker(PerWorker* worker);
-  void reload_now();
-  Result<void> reload(Diagnostics& diagnostics);
-  Task<void> watch_overload();
+  void end_parts();
   void report(const SpoolReport& report);
+  Task<void> drain_worker(PerWorker* worker);
+  Task<void> watch_overload();
+
+  // server_reload.cc
+  void reload_on_signal();
+  Task<void> reload_logged();
+  Task<Result<void>> reload();
+  struct NextEpoch;
+  Result<std::unique_ptr<NextEpoch>> read_next();
+
+  // server_commands.cc
+  void add_commands();
+  Task<Result<void>> status(ControlRequest request, ControlRows& rows);
+  Task<Result<void>> spool_stats(ControlRequest request, ControlRows& rows);
+  Task<Result<void>> metrics_text(ControlRequest request, ControlRows& rows);
+  Task<Result<void>> reload_command(ControlRequest request, ControlRows& rows);
 
   std::unique_ptr<Assembly> assembly_;
   std::filesystem::path config_file_;
+  std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<LogSystem> logs_;
   Log log_;
-  std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Metrics> metrics_;
   Services services_;
   std::unique_ptr<Core> core_;
-  std::unique_ptr<Env> env_;
+  PosixEnv env_;
   TlsKeeper tls_;
   std::unique_ptr<OverloadMonitor> overload_;
   std::unique_ptr<ControlServer> control_;
-  std::unique_ptr<RuleRegistryImpl> rules_;
-  std::unique_ptr<PolicyService> policy_;
+  std::unique_ptr<RuleRegistry> rules_;
+  std::unique_ptr<TrailLog> trails_;
+  std::unique_ptr<PipelinePolicy> policy_;
+  std::unique_ptr<PreparedRules> prepared_;
   std::unique_ptr<ResolverSet> resolvers_;
   std::unique_ptr<Spool> spool_;
   std::vector<std::unique_ptr<BoundEndpoint>> bound_;
   std::vector<std::unique_ptr<PerWorker>> workers_;
   GateReport gate_report_;
   std::function<void()> ready_;
-  std::atomic<unsigned> started_{0};
-  std::atomic<unsigned> draining_{0};
+  std::optional<Fault> start_fault_;
+  unsigned started_ = 0;  // of worker 0, like all below
+  unsigned drained_ = 0;
   bool stopping_ = false;
-  WallTime started_at_{};
+  bool reloading_ = false;
+  Instant started_at_{};
 };
 
 }  // namespace postern

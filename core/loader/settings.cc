@@ -79,6 +79,12 @@ void describe(Schema<DnsConfig>& s) {
   s.field("cache_bytes", &DnsConfig::cache_bytes, "Memory that each worker's answers may take.");
   s.field("min_ttl", &DnsConfig::min_ttl, "Answers are kept at least this long.").range(0s, 1h);
   s.field("max_ttl", &DnsConfig::max_ttl, "Answers are kept at most this long.").range(1min, 168h);
+  s.field("max_negative_ttl", &DnsConfig::max_negative_ttl, "That there is nothing is believed at most this long.")
+      .range(1s, 24h);
+  s.field("failure_ttl", &DnsConfig::failure_ttl, "After a failure the same question is not asked again for this long.")
+      .range(1s, 5min);
+  s.field("trust_ad", &DnsConfig::trust_ad,
+          "Believe the servers' word that an answer was validated (AD bit). Unset: when all servers are on loopback.");
   s.field("max_outstanding", &DnsConfig::max_outstanding, "Questions that may be on their way at once, per worker.")
       .range(1, 60'000);
 }

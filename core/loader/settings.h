@@ -54,7 +54,10 @@ struct DnsConfig : Located {
   Size cache_bytes = 8_MiB;
   Duration min_ttl = 5s;
   Duration max_ttl = 24h;
+  Duration max_negative_ttl = 1h;
+  Duration failure_ttl = 5s;
   unsigned max_outstanding = 1024;
+  std::optional<bool> trust_ad;
 };
 void describe(Schema<DnsConfig>& s);
 

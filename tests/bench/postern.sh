@@ -32,6 +32,7 @@ E
 [server]
 hostname = "postern.bench.test"
 state = "$PDIR/state"
+user = "root"
 [log]
 file = "$PDIR/log"
 [auth]

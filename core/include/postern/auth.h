@@ -41,6 +41,17 @@ enum class DomainKind {
   kForeign,  ///< not ours
 };
 
+/// What the proof of the relay gate knows of the directory.
+struct DirectoryFacts {
+  struct Domain {
+    std::string name;
+    DomainKind kind = DomainKind::kLocal;
+  };
+  std::vector<Domain> domains;
+  std::size_t foreign_aliases = 0;  ///< aliases with a target elsewhere
+  std::size_t wild_aliases = 0;     ///< of those: the sender chooses the local part
+};
+
 /// Service "directory". One instance, asked by all workers; its answers are snapshots that a reload replaces.
 class Directory {
  public:
@@ -50,6 +61,8 @@ class Directory {
   /// The local domain that unqualified names (postmaster) belong to; empty when there is none.
   virtual std::string default_domain() const = 0;
   virtual Task<AddressLookup> find(Address address) = 0;
+  /// For the proof that no stranger relays. What a directory cannot tell it must count as open.
+  virtual DirectoryFacts facts() const = 0;
 };
 
 struct AuthFacts {

@@ -100,6 +100,9 @@ class Config {
 
   /// Every setting as it is in force, secrets hidden, as TOML; with a comment of its origin when asked for.
   std::string render(bool with_origins) const;
+  /// One value as TOML, by its path ("auth.users_file"), for those who know a setting by name only; empty when there is
+  /// no such setting, or it is secret.
+  std::string text(std::string_view path) const;
   /// What a reload to `next` would change.
   std::vector<ConfigChange> compare(const Config& next) const;
 

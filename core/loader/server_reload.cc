@@ -1,0 +1,78 @@
+// Reload: everything that may fail happens first, off the workers; then all workers take the new epoch, or none.
+#include <fmt/format.h>
+
+#include "core/loader/server.h"
+#include "postern/sync.h"
+
+namespace postern {
+
+/// What a reload read and checked, before anything of it is in force.
+struct Server::NextEpoch {
+  std::shared_ptr<const Config> config;
+  std::unique_ptr<PreparedRules> rules;
+  GateReport gate;
+};
+
+void Server::reload_on_signal() {
+  logs_->reopen();
+  if (!stopping_) workers_[0]->nursery.spawn(reload_logged());
+}
+
+Task<void> Server::reload_logged() {
+  if (auto done = co_await reload(); !done)
+    log_.error("reload.refused", {{"code", done.error().code}, {"why", done.error().detail}});
+}
+
+/// On a pool's thread. Settings that need a restart are reported and left.
+Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
+  Diagnostics diagnostics;
+  auto next = std::make_unique<NextEpoch>();
+  next->config = Config::load(assembly_->schemas, config_file_, diagnostics);
+  if (!next->config) return fault("reload.config", diagnostics.render());
+  Core core = *core_;
+  core.config = next->config;
+  for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->check(core, diagnostics);
+  GateConfig gate = make_gate(next->config->get<RelaySettings>());
+  next->gate = prove_gate(gate, services_.need<Directory>().facts());
+  report_gate(next->gate, diagnostics);
+  next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(),
+                              *metrics_, runtime_->workers(), diagnostics);
+  if (diagnostics.has_errors()) return fault("reload.refused", diagnostics.render());
+  if (auto loaded = tls_.load(next->config->get<TlsSettings>()); !loaded) return std::unexpected(loaded.error());
+  for (const LoadedModule& loaded : assembly_->modules.all())
+    if (auto prepared = loaded.module->prepare_reload(core, log_); !prepared)
+      return fault(prepared.error().code, fmt::format("{}: {}", loaded.info->name, prepared.error().detail));
+  return next;
+}
+
+Task<Result<void>> Server::reload() {
+  if (reloading_) co_return fault("reload.busy", "another reload is under way");
+  reloading_ = true;
+  auto next = co_await run_blocking(Pool::kDisk, [this] { return read_next(); });
+  if (!next) {
+    reloading_ = false;
+    co_return std::unexpected(next.error());
+  }
+  const Config& config = *(*next)->config;
+  for (const ConfigChange& change : core_->config->compare(config))
+    log_.at(change.apply == Apply::kRestart ? LogLevel::kWarn : LogLevel::kInfo,
+            change.apply == Apply::kRestart ? "reload.needs_restart" : "reload.changed",
+            {{"setting", change.path}, {"before", change.before}, {"after", change.after}});
+  core_->config = (*next)->config;
+  gate_report_ = std::move((*next)->gate);
+  prepared_ = std::move((*next)->rules);
+  logs_->set_level(config.get<LogSettings>().level);
+  overload_->set(config.get<LimitSettings>());
+  for (auto& worker : workers_) {
+    Worker& one = worker->worker;
+    co_await run_on(one.executor, [this, &one] {
+      policy_->install(one.executor, *prepared_);
+      for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->apply_reload(one);
+    });
+  }
+  log_.info("reload.done");
+  reloading_ = false;
+  co_return Result<void>();
+}
+
+}  // namespace postern
