@@ -86,7 +86,8 @@ std::optional<std::string> mend_header(std::string_view header, const HeaderFact
     if (mailbox_line || field.is("Return-Path") || (drop_bcc && field.is("Bcc"))) continue;
     out += field.raw;
   }
-  return out + added;
+  // A header that was cut at the spool's limit ends within a line, which goes on in the body.
+  return header.ends_with('\n') ? out + added : added + out;
 }
 
 }  // namespace postern::smtp

@@ -3,7 +3,7 @@
 
 #include "command.h"
 #include "header_check.h"
-#include "limits.h"
+#include "connection_limiter.h"
 #include "parameters.h"
 #include "postern/message.h"
 #include "proxy.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "limits.h"
+#include "connection_limiter.h"
 #include "postern/auth.h"
 #include "postern/log.h"
 #include "postern/metrics.h"

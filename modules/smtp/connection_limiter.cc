@@ -1,4 +1,4 @@
-#include "limits.h"
+#include "connection_limiter.h"
 
 #include <algorithm>
 
