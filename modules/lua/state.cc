@@ -1,0 +1,195 @@
+#include "state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "bind.h"
+#include "libraries.h"
+#include "postern/config.h"
+
+namespace postern::lua {
+
+std::string doom_text(Doom doom, const Limits& limits) {
+  switch (doom) {
+    case Doom::kInstructions: return fmt::format("ran for more than {} instructions", limits.instructions);
+    case Doom::kMemory: return fmt::format("allocated more than {}", to_text(Size{limits.memory}));
+    case Doom::kTime: return fmt::format("took longer than {}", to_text(limits.wall_clock));
+    case Doom::kNone: break;
+  }
+  return {};
+}
+
+std::string_view doom_code(Doom doom) {
+  switch (doom) {
+    case Doom::kInstructions: return "script.instructions";
+    case Doom::kMemory: return "script.memory";
+    case Doom::kTime: return "script.time";
+    case Doom::kNone: break;
+  }
+  return "script.error";
+}
+
+ScriptState::ScriptState(Limits limits) : limits_(limits) {
+  main_ = lua_newstate(allocate, this);
+  if (!main_) throw std::bad_alloc();
+  lua_atpanic(main_, panic);
+  *static_cast<ScriptState**>(lua_getextraspace(main_)) = this;
+  open();
+}
+
+ScriptState::~ScriptState() {
+  current_ = nullptr;
+  lua_close(main_);
+}
+
+void ScriptState::open() {
+  // Texts of limits are made now: there may be no memory for them when they are needed.
+  for (const Doom doom : {Doom::kInstructions, Doom::kMemory, Doom::kTime}) {
+    push(main_, doom_text(doom, limits_));
+    doom_texts_[static_cast<int>(doom)] = luaL_ref(main_, LUA_REGISTRYINDEX);
+  }
+  open_libraries(main_);
+}
+
+void* ScriptState::allocate(void* self, void* block, std::size_t old_size, std::size_t new_size) noexcept {
+  if (new_size == 0) {
+    std::free(block);
+    return nullptr;
+  }
+  Fiber* fiber = static_cast<ScriptState*>(self)->current_;
+  const std::size_t held = block ? old_size : 0;
+  if (fiber && new_size > held) {
+    if (new_size - held > fiber->memory) {
+      fiber->memory = 0;
+      if (fiber->doom == Doom::kNone) fiber->doom = Doom::kMemory;
+      // From here on every instruction fails, so that a pcall cannot try again and again.
+      if (fiber->running) lua_sethook(fiber->running, count, LUA_MASKCOUNT, 1);
+      return nullptr;
+    }
+    fiber->memory -= new_size - held;
+  }
+  return std::realloc(block, new_size);
+}
+
+int ScriptState::panic(lua_State*) { throw std::bad_alloc(); }  // only outside of calls, where no limit is in force
+
+void ScriptState::raise(lua_State* L, Doom doom) {
+  lua_sethook(L, count, LUA_MASKCOUNT, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, of(L).doom_texts_[static_cast<int>(doom)]);
+  lua_error(L);
+  std::unreachable();
+}
+
+void ScriptState::count(lua_State* L, lua_Debug*) {
+  Fiber* fiber = of(L).current_;
+  if (!fiber) return;
+  if (fiber->doom == Doom::kNone) {
+    fiber->instructions -= L == fiber->thread ? kSlice : kCoroutineSlice;
+    if (fiber->instructions < 0) fiber->doom = Doom::kInstructions;
+    else if (std::chrono::steady_clock::now() - fiber->resumed > fiber->wall_clock) fiber->doom = Doom::kTime;
+  }
+  if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
+}
+
+void ScriptState::watch(lua_State* L, int slice) {
+  const Fiber* fiber = of(L).current_;
+  lua_sethook(L, count, LUA_MASKCOUNT, fiber && fiber->doom != Doom::kNone ? 1 : slice);
+}
+
+void ScriptState::charge(lua_State* L, std::int64_t steps) {
+  Fiber* fiber = of(L).current_;
+  if (!fiber) return;
+  fiber->instructions = steps > fiber->instructions ? -1 : fiber->instructions - steps;
+  if (fiber->instructions < 0 && fiber->doom == Doom::kNone) fiber->doom = Doom::kInstructions;
+  if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
+}
+
+std::int64_t ScriptState::steps_left(lua_State* L) {
+  const Fiber* fiber = of(L).current_;
+  return fiber ? std::max<std::int64_t>(fiber->instructions, 0) : kLoadLimits.instructions;
+}
+
+void ScriptState::raise_if_doomed(lua_State* L) {
+  if (const Fiber* fiber = of(L).current_; fiber && fiber->doom != Doom::kNone) raise(L, fiber->doom);
+}
+
+Fiber& ScriptState::in_call(lua_State* L, const char* what) {
+  Fiber* fiber = of(L).current_;
+  if (!fiber || !fiber->call.effects) luaL_error(L, "%s: only while mail is handled, not while scripts are loaded", what);
+  return *fiber;
+}
+
+Fiber& ScriptState::acquire() {
+  if (idle_.empty()) {
+    // Abandoned ones come back without a thread.
+    fibers_.push_back(std::make_unique<Fiber>());
+    idle_.reserve(fibers_.size());
+    idle_.push_back(fibers_.back().get());
+  }
+  Fiber& fiber = *idle_.back();
+  if (!fiber.thread) {
+    fiber.thread = lua_newthread(main_);
+    fiber.anchor = luaL_ref(main_, LUA_REGISTRYINDEX);
+  }
+  idle_.pop_back();
+  fiber.instructions = limits_.instructions;
+  fiber.memory = limits_.memory;
+  fiber.wall_clock = limits_.wall_clock;
+  fiber.doom = Doom::kNone;
+  return fiber;
+}
+
+void ScriptState::release(Fiber& fiber) {
+  if (idle_.size() >= kMaxIdleFibers) return abandon(fiber);
+  lua_settop(fiber.thread, 0);
+  ++fiber.generation;
+  fiber.call = {};
+  fiber.requests.clear();
+  fiber.answers.clear();
+  idle_.push_back(&fiber);
+}
+
+void ScriptState::abandon(Fiber& fiber) {
+  luaL_unref(main_, LUA_REGISTRYINDEX, fiber.anchor);
+  fiber.thread = nullptr;
+  ++fiber.generation;
+  fiber.call = {};
+  fiber.requests.clear();
+  fiber.answers.clear();
+  idle_.push_back(&fiber);  // acquire() reserved the place
+}
+
+int ScriptState::resume(Fiber& fiber, int arguments, int& results) {
+  fiber.resumed = std::chrono::steady_clock::now();
+  fiber.running = fiber.thread;
+  current_ = &fiber;
+  watch(fiber.thread, kSlice);
+  const int status = lua_resume(fiber.thread, nullptr, arguments, &results);
+  current_ = nullptr;
+  fiber.running = nullptr;
+  return status;
+}
+
+void ScriptState::begin_load(Loader& loader) {
+  loader_ = &loader;
+  load_fiber_.thread = main_;
+  load_fiber_.running = main_;
+  load_fiber_.instructions = kLoadLimits.instructions;
+  load_fiber_.memory = kLoadLimits.memory;
+  load_fiber_.wall_clock = kLoadLimits.wall_clock;
+  load_fiber_.resumed = std::chrono::steady_clock::now();
+  load_fiber_.doom = Doom::kNone;
+  current_ = &load_fiber_;
+  watch(main_, kSlice);
+}
+
+void ScriptState::end_load() {
+  loader_ = nullptr;
+  current_ = nullptr;
+  lua_sethook(main_, nullptr, 0, 0);
+}
+
+}  // namespace postern::lua

@@ -1,0 +1,137 @@
+// One Lua state: one epoch's scripts on one worker, with the calls that run in it and what each may use.
+//
+// A call from C++ runs in a fiber, a Lua coroutine out of a pool. It ends, fails, or waits for effects; then its Run
+// resumes it when they are answered. A Run that goes away before its end (its mail died) gives the fiber up: it is
+// never resumed, and the collector takes it. Objects that a script got from a call know fiber and generation, so that
+// using one later is an error of the script.
+//
+// Limits are those of the call: instructions (with a hook that fires at every one of them once they are used up, so
+// that no pcall swallows it), octets allocated (all of them, whether dropped again or not, so that it does not depend
+// on the collector), and time.
+//
+// Owner:  RuleSet::engine; each Run holds a share, so that an old epoch ends with its last call.
+// Thread: made where scripts are loaded, then its worker's alone.
+#pragma once
+
+#include <lua.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "postern/pipeline.h"
+
+namespace postern::lua {
+
+class Loader;
+
+struct Limits {
+  std::int64_t instructions = 1'000'000;
+  std::size_t memory = std::size_t{32} << 20;
+  Duration wall_clock = std::chrono::seconds(30);
+};
+/// Loading runs once, on files that the administrator wrote.
+inline constexpr Limits kLoadLimits{100'000'000, std::size_t{512} << 20, std::chrono::seconds(30)};
+
+/// Why a call must end.
+enum class Doom : std::uint8_t { kNone, kInstructions, kMemory, kTime };
+
+/// What a call works on. All of it outlives the call.
+struct Call {
+  Stage stage = Stage::kMessage;
+  SessionState* session = nullptr;
+  Transaction* transaction = nullptr;
+  const Recipient* recipient = nullptr;      ///< of a hook at rcpt
+  const RecipientSet* recipients = nullptr;  ///< of a rule; nothing: all of the transaction
+  Effects* effects = nullptr;
+};
+
+/// A question to the world that waits for its answer.
+struct Request {
+  std::string name;
+  RecordType type = RecordType::kA;
+};
+
+struct Fiber {
+  lua_State* thread = nullptr;
+  int anchor = 0;                ///< keeps the thread from the collector
+  std::uint64_t generation = 1;  ///< counts calls; objects of earlier ones are stale
+  lua_State* running = nullptr;  ///< the thread, or the script's own coroutine inside it
+  Call call;
+  std::int64_t instructions = 0;  ///< left
+  std::size_t memory = 0;         ///< left
+  Doom doom = Doom::kNone;
+  Duration wall_clock{};
+  std::chrono::steady_clock::time_point resumed{};
+  std::vector<Request> requests;   ///< made since the last resume
+  std::vector<DnsAnswer> answers;  ///< to the requests before it
+};
+
+class ScriptState : public std::enable_shared_from_this<ScriptState> {
+ public:
+  static constexpr int kSlice = 200;                 ///< instructions between two looks at the limits
+  static constexpr int kCoroutineSlice = 100;        ///< the same inside a script's own coroutines
+  static constexpr std::size_t kMaxIdleFibers = 64;  ///< kept for the next calls
+
+  explicit ScriptState(Limits limits);
+  ~ScriptState();
+  ScriptState(const ScriptState&) = delete;
+  ScriptState& operator=(const ScriptState&) = delete;
+
+  static ScriptState& of(lua_State* L) { return **static_cast<ScriptState**>(lua_getextraspace(L)); }
+
+  lua_State* main() const { return main_; }
+  const Limits& limits() const { return limits_; }
+  /// The call that runs now; nothing outside of one.
+  Fiber* current() const { return current_; }
+
+  /// Counts steps that were taken outside of the Lua machine. Raises when that was too much.
+  static void charge(lua_State* L, std::int64_t steps);
+  /// Steps that the present call may still take; for work that counts by itself.
+  static std::int64_t steps_left(lua_State* L);
+  /// Raises the error of a doomed call; returns when it is not doomed.
+  static void raise_if_doomed(lua_State* L);
+  /// The running thread's hook, at its start and when a script's coroutine is entered.
+  static void watch(lua_State* L, int slice);
+
+  /// The call that runs now, or an error that names what was tried.
+  static Fiber& in_call(lua_State* L, const char* what);
+
+  Fiber& acquire();
+  void release(Fiber& fiber);  ///< it ended well; its thread is used again
+  void abandon(Fiber& fiber);  ///< it failed or died; its thread is not
+
+  /// Limits and hook for what runs in the main thread while scripts are loaded.
+  void begin_load(Loader& loader);
+  void end_load();
+  Loader* loader() const { return loader_; }
+  Doom load_doom() const { return load_fiber_.doom; }
+
+  /// Runs `fiber`, which must be this state's, until it ends or waits. Never throws what Lua throws.
+  int resume(Fiber& fiber, int arguments, int& results);
+
+ private:
+  static void* allocate(void* self, void* block, std::size_t old_size, std::size_t new_size) noexcept;
+  static void count(lua_State* L, lua_Debug* info);
+  static int panic(lua_State* L);
+  [[noreturn]] static void raise(lua_State* L, Doom doom);
+  void open();
+
+  Limits limits_;
+  lua_State* main_ = nullptr;
+  Fiber* current_ = nullptr;
+  Fiber load_fiber_;
+  Loader* loader_ = nullptr;
+  std::vector<std::unique_ptr<Fiber>> fibers_;  ///< all that were made; objects in Lua point to them
+  std::vector<Fiber*> idle_;
+  int doom_texts_[4] = {};
+};
+
+/// "ran for more than 1000000 instructions" and so on.
+std::string doom_text(Doom doom, const Limits& limits);
+/// "script.instructions" and so on.
+std::string_view doom_code(Doom doom);
+
+}  // namespace postern::lua
