@@ -49,26 +49,25 @@ bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 
 namespace {
 
-/// Makes one folder; a new one's name is synced at once, which happens once in an account's life.
-int make_dir(const std::string& path) {
+int make_dir(const std::string& path, bool sync) {
   if (::mkdir(path.c_str(), 0700) != 0) return errno == EEXIST ? 0 : errno;
-  return sync_dir(path.substr(0, path.rfind('/')));
+  return sync ? sync_dir(path.substr(0, path.rfind('/'))) : 0;
 }
 
 }  // namespace
 
-int make_maildir(const std::string& root, const std::string& dir) {
+int make_maildir(const std::string& root, const std::string& dir, bool sync) {
   std::string path = root;
   std::size_t at = 0;
   while (at != std::string::npos) {
     const std::size_t end = dir.find('/', at);
     path += '/';
     path += dir.substr(at, end == std::string::npos ? end : end - at);
-    if (const int error = make_dir(path)) return error;
+    if (const int error = make_dir(path, sync)) return error;
     at = end == std::string::npos ? end : end + 1;
   }
   for (const char* part : {"/tmp", "/new", "/cur"})
-    if (const int error = make_dir(path + part)) return error;
+    if (const int error = make_dir(path + part, sync)) return error;
   const bool sub_folder = path[path.rfind('/') + 1] == '.';
   return sub_folder ? replace_small(path + "/maildirfolder", {}, false) : 0;
 }

@@ -37,7 +37,8 @@ Fault disk_fault(int error, std::string_view doing);
 
 int write_all(int fd, std::string_view octets);
 /// Makes root/dir with cur, new and tmp, its missing parents, and "maildirfolder" in a sub-folder (Maildir++).
-int make_maildir(const std::string& root, const std::string& dir);
+/// `sync`: each new name at once; else the caller syncs the file system.
+int make_maildir(const std::string& root, const std::string& dir, bool sync);
 int sync_dir(const std::string& path);
 bool exists(const std::string& path);
 /// The whole of a small file; nothing when it is not there or larger than `limit`.

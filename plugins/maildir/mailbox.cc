@@ -157,7 +157,7 @@ Result<Snapshot> load_snapshot(const std::string& root, const std::string& dir) 
   if (!list_folder(path, files)) {
     const bool inbox = dir[dir.rfind('/') + 1] != '.';
     if (!inbox) return fault("store.no_folder", dir);
-    if (const int error = make_maildir(root, dir)) return std::unexpected(disk_fault(error, path));
+    if (const int error = make_maildir(root, dir, false)) return std::unexpected(disk_fault(error, path));
     if (!list_folder(path, files)) return std::unexpected(disk_fault(errno, path));
   }
   std::vector<Found> found;

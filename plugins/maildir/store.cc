@@ -25,7 +25,7 @@ constexpr std::string_view kTokens = "/.tokens";
 /// Writes a message's file, at once or piece by piece; the batch's sync ends it.
 class WriteWork final : public DiskWork {
  public:
-  WriteWork(const std::string& root, const Place& place) : root_(root), place_(place) {}
+  WriteWork(const std::string& root, const Place& place, SyncMode sync) : root_(root), place_(place), sync_(sync) {}
   void work() noexcept override {
     write_some();
     if (error != 0) return;
@@ -54,22 +54,23 @@ class WriteWork final : public DiskWork {
       file = Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
       if (file) return;
       error = errno;
-      if (error == ENOENT && tries == 0) error = make_maildir(root_, place_.dir);
+      if (error == ENOENT && tries == 0) error = make_maildir(root_, place_.dir, sync_ == SyncMode::kFile);
       if (error != 0) return;
     }
   }
   const std::string& root_;
   const Place& place_;
+  SyncMode sync_;
 };
 
 class PublishWork final : public DiskWork {
  public:
-  PublishWork(const std::string& root, const Place& place) : root_(root), place_(place) {}
+  PublishWork(const std::string& root, const Place& place, SyncMode sync) : root_(root), place_(place), sync_(sync) {}
   void work() noexcept override {
     const std::string from = root_ + '/' + place_.tmp();
     const std::string to = root_ + '/' + place_.target();
     error = rename(from, to);
-    if (error == ENOENT && exists(from)) error = make_maildir(root_, place_.dir) != 0 ? errno : rename(from, to);
+    if (error == ENOENT && exists(from)) error = make_maildir(root_, place_.dir, sync_ == SyncMode::kFile) != 0 ? errno : rename(from, to);
     if (error == ENOENT && exists(to)) error = 0;  // an earlier try got as far as this
     if (error == 0) dirs = {root_ + '/' + place_.dir + "/tmp", to.substr(0, to.rfind('/'))};
   }
@@ -80,6 +81,7 @@ class PublishWork final : public DiskWork {
   }
   const std::string& root_;
   const Place& place_;
+  SyncMode sync_;
 };
 
 class LookWork final : public DiskWork {
@@ -144,7 +146,7 @@ Task<Result<std::string>> MaildirStore::stage(DeliveryRequest request, MessageRe
   const std::size_t whole = request.prefix.size() + (request.header ? request.header->size() : 0) + message.info().size;
   const bool buffered = whole <= kBuffered && mine.reserve(whole);
 
-  WriteWork work(options_.root, *place);
+  WriteWork work(options_.root, *place, options_.sync);
   ToFile ends;
   std::optional<Fault> failed;
   if (buffered) work.text.reserve(whole);
@@ -197,7 +199,7 @@ Task<Result<Place>> MaildirStore::resolve(std::string token) {
 Task<Result<void>> MaildirStore::publish(std::string token) {
   auto place = token.starts_with('@') ? co_await resolve(token) : Place::parse(token);
   if (!place) co_return std::unexpected(place.error());
-  PublishWork work(options_.root, *place);
+  PublishWork work(options_.root, *place, options_.sync);
   co_await batch(co_await this_executor()).run(work);
   if (work.error == ENOENT) co_return fault("store.gone", place->tmp());
   if (work.error != 0) co_return std::unexpected(disk_fault(work.error, place->target()));
