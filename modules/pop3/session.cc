@@ -144,7 +144,7 @@ Task<bool> Session::begin() {
     TlsService* tls = shard_->server().parts().tls;
     auto context = tls ? tls->server(listener().certificate) : nullptr;
     if (!context) co_return false;
-    co_await stream_->start_tls(*context, Deadline::after(settings_->tls_timeout));
+    co_await stream_->start_implicit_tls(*context, Deadline::after(settings_->tls_timeout));
   }
   if (settings_->apop)
     timestamp_ = fmt::format("<{}.{}@{}>", random_base32(16), id_, shard_->server().parts().hostname);
