@@ -17,7 +17,9 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kDefaultLimit = 100;
 constexpr std::size_t kMaxLimit = 1'000'000;
 
-std::string text(const Json& row) { return row.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string text(const Json& row) {
+  return row.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string time_text(WallTime when) {
   if (when == WallTime{}) return "";
@@ -27,19 +29,27 @@ std::string time_text(WallTime when) {
 
 std::string_view state_word(RecipientState state) {
   switch (state) {
-    case RecipientState::kWaiting: return "waiting";
-    case RecipientState::kPlaced: return "placed";
-    case RecipientState::kDotSent: return "dot-sent";
-    case RecipientState::kDone: return "done";
+    case RecipientState::kWaiting:
+      return "waiting";
+    case RecipientState::kPlaced:
+      return "placed";
+    case RecipientState::kDotSent:
+      return "dot-sent";
+    case RecipientState::kDone:
+      return "done";
   }
   return "?";
 }
 
-bool held_now(const MessageInfo& info, WallTime now) { return info.held_until && *info.held_until > now; }
+bool held_now(const MessageInfo& info, WallTime now) {
+  return info.held_until && *info.held_until > now;
+}
 
 Result<MessageId> id_of(const ControlRequest& request) {
   auto id = MessageId::parse(request.arg("id"));
-  if (!id) return fault("queue.id", fmt::format("\"{}\" is not the id of a message (13 letters and digits)", request.arg("id")));
+  if (!id)
+    return fault("queue.id",
+                 fmt::format("\"{}\" is not the id of a message (13 letters and digits)", request.arg("id")));
   return *id;
 }
 
@@ -117,7 +127,9 @@ Task<Result<void>> show(QueueService& queue, ControlRequest request, ControlRows
                             {"to", target},
                             {"attempts", one.attempts},
                             {"next", time_text(held ? *info.held_until : one.next_attempt)},
-                            {"why", held ? info.hold_reason : waits ? one.note : ""}}));
+                            {"why", held    ? info.hold_reason
+                                    : waits ? one.note
+                                            : ""}}));
   }
   co_return Result<void>();
 }
@@ -141,7 +153,8 @@ Task<Result<void>> hold(QueueService& queue, ControlRequest request, ControlRows
   if (!id) co_return std::unexpected(id.error());
   Executor& executor = co_await this_executor();
   if (auto there = co_await queue.spool().open(executor, *id); !there) co_return std::unexpected(there.error());
-  auto held = co_await queue.spool().hold(executor, *id, WallTime::max(), request.arg("reason", "held by an administrator"));
+  auto held =
+      co_await queue.spool().hold(executor, *id, WallTime::max(), request.arg("reason", "held by an administrator"));
   if (!held) co_return std::unexpected(held.error());
   const bool running = co_await queue.known(*id) == Shard::Known::kRunning;
   co_await queue.drop(*id);
@@ -166,7 +179,7 @@ Task<Result<void>> release(QueueService& queue, ControlRequest request, ControlR
   }
   auto released = co_await queue.spool().hold(executor, *id, WallTime{}, {});
   if (!released) co_return released;
-  co_await queue.adopt({.id = *id, .due = executor.wall()});
+  co_await queue.adopt({.id = *id, .due = executor.wall(), .forced = true});
   co_await rows.row(text({{"id", id->to_string()}, {"released", true}}));
   co_return Result<void>();
 }
@@ -195,8 +208,9 @@ using Command = Task<Result<void>> (*)(QueueService&, ControlRequest, ControlRow
 
 void add_commands(Control& control, QueueService& queue) {
   const auto add = [&](std::string name, std::string purpose, Command command) {
-    control.add("queue." + name, std::move(purpose),
-                [&queue, command](ControlRequest request, ControlRows& rows) { return command(queue, std::move(request), rows); });
+    control.add("queue." + name, std::move(purpose), [&queue, command](ControlRequest request, ControlRows& rows) {
+      return command(queue, std::move(request), rows);
+    });
   };
   add("list", "Messages that wait or are held, oldest first (limit).", &list);
   add("show", "One message (id): where each recipient stands.", &show);

@@ -35,10 +35,10 @@ struct Active {
   std::vector<std::uint32_t> released;          ///< quarantined once, and let go by an administrator
   Handling handling;
 
-  std::size_t cursor = 0;    ///< the step to look at next
-  unsigned running = 0;      ///< steps under way
+  std::size_t cursor = 0;        ///< the step to look at next
+  unsigned running = 0;          ///< steps under way
   std::optional<WallTime> next;  ///< the earliest instant at which something of it is due again
-  std::string hold;          ///< why what is left cannot go on by itself
+  std::string hold;              ///< why what is left cannot go on by itself
 
   void due_at(WallTime when) { next = next ? std::min(*next, when) : when; }
   bool done(std::uint32_t recipient) const { return recipients[recipient].state == RecipientState::kDone; }

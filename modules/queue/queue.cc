@@ -16,18 +16,28 @@ void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transp
   store_ = &store;
   for (unsigned i = 0; i < runtime_.workers(); ++i)
     shards_.push_back(std::make_unique<Shard>(runtime_.worker(i), Log(),
-                                              ShardParts{.spool = spool, .store = store, .transport = transport,
-                                                         .directory = directory, .metrics = metrics_, .settings = settings}));
+                                              ShardParts{.spool = spool,
+                                                         .store = store,
+                                                         .transport = transport,
+                                                         .directory = directory,
+                                                         .metrics = metrics_,
+                                                         .settings = settings}));
 }
 
-void QueueService::set_log(unsigned worker, Log log) { shard(worker).set_log(std::move(log)); }
+void QueueService::set_log(unsigned worker, Log log) {
+  shard(worker).set_log(std::move(log));
+}
 
-unsigned QueueService::owner_of(MessageId id) const { return static_cast<unsigned>(hash_number(id.value()) % shards_.size()); }
+unsigned QueueService::owner_of(MessageId id) const {
+  return static_cast<unsigned>(hash_number(id.value()) % shards_.size());
+}
 
 void QueueService::accepted(QueuedMessage message) {
-  const auto local = std::ranges::find_if(message.plan.steps, [](const PlanStep& step) { return !step.account.empty(); });
-  const unsigned owner = local == message.plan.steps.end() ? owner_of(message.id)
-                                                           : static_cast<unsigned>(hash_bytes(local->account) % shards_.size());
+  const auto local =
+      std::ranges::find_if(message.plan.steps, [](const PlanStep& step) { return !step.account.empty(); });
+  const unsigned owner = local == message.plan.steps.end()
+                             ? owner_of(message.id)
+                             : static_cast<unsigned>(hash_bytes(local->account) % shards_.size());
   shards_[owner]->push(std::move(message));
 }
 
@@ -95,7 +105,8 @@ Task<void> QueueService::sweep_daily() {
   co_await sleep_for(1h);  // start-up has other things to do
   while (true) {
     if (co_await may_sweep()) {
-      const auto removed = co_await store_->sweep(executor.wall() - std::chrono::duration_cast<WallTime::duration>(kSweepAge));
+      const auto removed =
+          co_await store_->sweep(executor.wall() - std::chrono::duration_cast<WallTime::duration>(kSweepAge));
       if (removed > 0) shard(0).log().info("queue.swept", {{"files", removed}});
     }
     co_await sleep_for(kSweepEvery);
@@ -107,9 +118,13 @@ Task<void> QueueService::begin_on_worker() {
   co_await sweep_daily();
 }
 
-void QueueService::begin() { shard(0).begin(begin_on_worker()); }
+void QueueService::begin() {
+  shard(0).begin(begin_on_worker());
+}
 
-Task<void> QueueService::drain(unsigned worker, Deadline deadline) { return shard(worker).drain(deadline); }
+Task<void> QueueService::drain(unsigned worker, Deadline deadline) {
+  return shard(worker).drain(deadline);
+}
 
 // --- for commands ---------------------------------------------------------------------------------------------------
 
@@ -128,7 +143,8 @@ Task<Shard::Known> QueueService::known(MessageId id) {
 }
 
 Task<void> QueueService::drop(MessageId id) {
-  for (unsigned i = 0; i < shards_.size(); ++i) co_await run_on(runtime_.worker(i), [this, i, id] { shards_[i]->drop(id); });
+  for (unsigned i = 0; i < shards_.size(); ++i)
+    co_await run_on(runtime_.worker(i), [this, i, id] { shards_[i]->drop(id); });
 }
 
 Task<void> QueueService::adopt(Seed seed) {

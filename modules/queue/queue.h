@@ -1,8 +1,9 @@
-// QueueService: the shards of all workers behind the service "queue", what happens at start-up, and the rounds of the day.
+// QueueService: the shards of all workers behind the service "queue", what happens at start-up, and the rounds of the
+// day.
 //
-// A message belongs to the worker that its first mailbox hashes to (so that an account's mail keeps its order), or its id
-// when it has none; messages found at start-up go by their id. Commands ask all shards: a message is in one of them or,
-// when it is held, in none.
+// A message belongs to the worker that its first mailbox hashes to (so that an account's mail keeps its order), or its
+// id when it has none; messages found at start-up go by their id. Commands ask all shards: a message is in one of them
+// or, when it is held, in none.
 //
 // Owner: the module. Thread: accepted() any; the rest as said.
 #pragma once
@@ -26,7 +27,8 @@ class QueueService final : public Queue {
   ~QueueService() override;
 
   /// One shard per worker, before any of them runs.
-  void make_shards(Spool& spool, MailStore& store, Transport* transport, Directory* directory, const QueueSettings& settings);
+  void make_shards(Spool& spool, MailStore& store, Transport* transport, Directory* directory,
+                   const QueueSettings& settings);
   void set_log(unsigned worker, Log log);
   /// On worker 0: gives what the spool holds to the shards, then sweeps every day.
   void begin();

@@ -5,9 +5,10 @@ namespace postern::queue {
 void describe(Schema<QueueSettings>& s) {
   s.table("queue", "What happens to accepted mail until its last recipient has been served.");
   s.applies(Apply::kRestart);
-  s.field("retry", &QueueSettings::retry,
-          "Waits before the second, third ... attempt for a recipient that could not be served; the last one is repeated. "
-          "Each is varied by a tenth, so that what failed together is not tried together.")
+  s.field(
+       "retry", &QueueSettings::retry,
+       "Waits before the second, third ... attempt for a recipient that could not be served; the last one is repeated. "
+       "Each is varied by a tenth, so that what failed together is not tried together.")
       .items(1, 32)
       .range(1s, 24h * 7);
   s.field("give_up_after", &QueueSettings::give_up_after,
@@ -17,7 +18,8 @@ void describe(Schema<QueueSettings>& s) {
   s.field("local_concurrency", &QueueSettings::local_concurrency,
           "Deliveries into mailboxes at one time, of each worker. More share one sync of the disk.")
       .range(1, 4096);
-  s.field("remote_concurrency", &QueueSettings::remote_concurrency, "Attempts to other servers at one time, of each worker.")
+  s.field("remote_concurrency", &QueueSettings::remote_concurrency,
+          "Attempts to other servers at one time, of each worker.")
       .range(1, 10'000);
   s.field("hot_messages", &QueueSettings::hot_messages,
           "Messages whose envelope and plan each worker keeps in memory until their turn (about 1 KiB each); those of "

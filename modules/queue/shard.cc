@@ -9,7 +9,8 @@ QueueMetrics::QueueMetrics(Metrics& metrics)
     : waiting(metrics.gauge("postern_queue_waiting", "Messages that are under way or wait for their next attempt.")),
       delivered(metrics.counter("postern_queue_delivered_total", "Recipients served.")),
       discarded(metrics.counter("postern_queue_discarded_total", "Recipients whose mail a rule threw away.")),
-      deferred(metrics.counter("postern_queue_deferred_total", "Attempts for a recipient that failed and are made again.")),
+      deferred(
+          metrics.counter("postern_queue_deferred_total", "Attempts for a recipient that failed and are made again.")),
       held(metrics.counter("postern_queue_held_total", "Messages set aside for an administrator.")),
       seconds(metrics.histogram("postern_queue_delivery_seconds", "Time from acceptance to a recipient's delivery.",
                                 HistogramScale::kSeconds)) {}
@@ -68,12 +69,15 @@ void Shard::take_arrivals() {
 }
 
 bool Shard::discard_at_once(const QueuedMessage& message) {
-  const auto discards = [](const PlanStep& step) { return step.kind == PlanStep::Kind::kDiscard && step.not_before == WallTime{}; };
+  const auto discards = [](const PlanStep& step) {
+    return step.kind == PlanStep::Kind::kDiscard && step.not_before == WallTime{};
+  };
   if (message.plan.steps.empty() || !std::ranges::all_of(message.plan.steps, discards)) return false;
   parts_.spool.done_lazily(home_, message.id, kEveryRecipient);
   parts_.metrics.discarded.add(home_.index(), message.envelope.recipients.size());
   if (log_.enabled(LogLevel::kInfo))
-    log_.info("queue.discarded", {{"id", message.id.to_string()}, {"recipients", message.envelope.recipients.size()},
+    log_.info("queue.discarded", {{"id", message.id.to_string()},
+                                  {"recipients", message.envelope.recipients.size()},
                                   {"why", message.plan.steps.front().reason}});
   return true;
 }
@@ -106,6 +110,7 @@ void Shard::adopt(const std::vector<Seed>& seeds) {
     parts_.metrics.waiting.add(home_.index());
     at->second.id = seed.id;
     at->second.suspect = seed.suspect;
+    at->second.forced = seed.forced;
     if (seed.due > home_.wall())
       wait_until(at->second, seed.due);
     else
@@ -251,7 +256,8 @@ Shard::Known Shard::known(MessageId id) const {
   const auto found = items_.find(id.value());
   if (found == items_.end() || found->second.dropped) return Known::kNo;
   const Item& item = found->second;
-  return item.state == Item::State::kRunning || (item.active && item.active->running > 0) ? Known::kRunning : Known::kWaiting;
+  return item.state == Item::State::kRunning || (item.active && item.active->running > 0) ? Known::kRunning
+                                                                                          : Known::kWaiting;
 }
 
 void Shard::drop(MessageId id) {

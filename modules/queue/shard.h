@@ -1,15 +1,17 @@
 // Shard: one worker's part of the queue. It owns its messages from acceptance (or recovery) to their last recipient.
 //
-//   arrivals -> ready (by account, in turns) -> steps under way (bounded) -> done, waiting (timer), or held (spool only)
+//   arrivals -> ready (by account, in turns) -> steps under way (bounded) -> done, waiting (timer), or held (spool
+//   only)
 //
 // Nothing is decided here that the spool does not know: a shard that is lost is rebuilt from Spool::list. A message
 // whose steps all discard never becomes an item. Mail that waits or is held costs an Item or nothing at all.
 //
 // Local delivery is exactly once (architecture.md decision 6): stage, `placed` durable, publish, `done`. Of the
-// recipients of one step, which share a mailbox, the first undone one (the lead) carries the mark; its `done` is written
-// last, so that whatever of them a crash leaves, the lead's token answers for all.
+// recipients of one step, which share a mailbox, the first undone one (the lead) carries the mark; its `done` is
+// written last, so that whatever of them a crash leaves, the lead's token answers for all.
 //
-// Thread: its worker; only push() may be called from others. Errors: none reach a caller; they become marks and log lines.
+// Thread: its worker; only push() may be called from others. Errors: none reach a caller; they become marks and log
+// lines.
 #pragma once
 
 #include <atomic>
@@ -64,6 +66,7 @@ struct Seed {
   WallTime due{};
   bool placed = false;   ///< a token of it may wait for its publish
   bool suspect = false;  ///< it was being handled when the process crashed
+  bool forced = false;   ///< at once, whatever its schedule says
   bool held = false;     ///< until somebody releases it: only `placed` is of interest
 };
 
@@ -135,7 +138,8 @@ class Shard final : private TimerNode {
   void defer(Item& item, const std::vector<std::uint32_t>& who, const Fault& why, std::optional<Duration> after = {});
 
   // shard_deliver.cc: the ways of a step
-  Task<std::optional<Fault>> deliver(Item& item, const PlanStep& step, std::string account, std::vector<std::uint32_t> who);
+  Task<std::optional<Fault>> deliver(Item& item, const PlanStep& step, std::string account,
+                                     std::vector<std::uint32_t> who);
   Task<Result<std::string>> place(Item& item, const PlanStep& step, std::string account, std::uint32_t lead);
   Task<std::optional<Fault>> relay(Item& item, const PlanStep& step, std::vector<std::uint32_t> who);
   Task<std::optional<Fault>> release(Item& item, const PlanStep& step, std::vector<std::uint32_t> who);
@@ -153,7 +157,9 @@ class Shard final : private TimerNode {
   ReadyRing ready_remote_;  ///< steps for other servers
   ReadyRing cold_;          ///< messages to be read from the spool
   ReadyRing suspects_;      ///< likewise, but one at a time: what crashed the process shall not take others along
-  std::priority_queue<std::pair<WallTime, std::uint64_t>, std::vector<std::pair<WallTime, std::uint64_t>>, std::greater<>> waiting_;
+  std::priority_queue<std::pair<WallTime, std::uint64_t>, std::vector<std::pair<WallTime, std::uint64_t>>,
+                      std::greater<>>
+      waiting_;
   std::unordered_set<std::uint64_t> stuck_;  ///< placed and not published: their tmp files must not be swept
   std::size_t hot_ = 0;
   unsigned local_running_ = 0;

@@ -7,8 +7,8 @@
 
 namespace postern::queue {
 
-Result<DeliveryRequest> Shard::request_for(const Item& item, const PlanStep& step, std::string account, std::uint32_t lead,
-                                           const MessageReader& message) const {
+Result<DeliveryRequest> Shard::request_for(const Item& item, const PlanStep& step, std::string account,
+                                           std::uint32_t lead, const MessageReader& message) const {
   const Active& active = *item.active;
   DeliveryRequest request;
   request.account = std::move(account);
@@ -45,7 +45,8 @@ Task<Result<std::string>> Shard::place(Item& item, const PlanStep& step, std::st
   co_return token;
 }
 
-Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std::string account, std::vector<std::uint32_t> who) {
+Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std::string account,
+                                          std::vector<std::uint32_t> who) {
   Active& active = *item.active;
   const auto placed = std::ranges::find_if(who, [&](std::uint32_t one) { return active.tokens.contains(one); });
   const std::uint32_t lead = placed == who.end() ? who.front() : *placed;
@@ -69,8 +70,10 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
   if (publish) {
     auto published = co_await parts_.store.publish(active.tokens.at(lead));
     if (!published) {
-      if (published.error().code == "store.gone") active.tokens.erase(lead);  // neither here nor there: once more
-      else stuck_.insert(item.id.value());
+      if (published.error().code == "store.gone")
+        active.tokens.erase(lead);  // neither here nor there: once more
+      else
+        stuck_.insert(item.id.value());
       co_return published.error();
     }
   }
@@ -80,8 +83,10 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     const std::string id = item.id.to_string();
     for (const std::uint32_t one : who)
-      log_.info("queue.delivered", {{"id", id}, {"rcpt", active.envelope.recipients[one].address.to_string()},
-                                    {"account", account}, {"micros", micros}});
+      log_.info("queue.delivered", {{"id", id},
+                                    {"rcpt", active.envelope.recipients[one].address.to_string()},
+                                    {"account", account},
+                                    {"micros", micros}});
   }
   co_return std::nullopt;
 }
@@ -94,8 +99,12 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, std::v
   }
   Active& active = *item.active;
   const std::string id = item.id.to_string();
-  auto results = co_await parts_.transport->attempt({.id = item.id, .envelope = active.envelope, .step = step, .recipients = who,
-                                                     .attempts = active.recipients[who.front()].attempts, .size = active.size,
+  auto results = co_await parts_.transport->attempt({.id = item.id,
+                                                     .envelope = active.envelope,
+                                                     .step = step,
+                                                     .recipients = who,
+                                                     .attempts = active.recipients[who.front()].attempts,
+                                                     .size = active.size,
                                                      .accepted = active.accepted});
   for (const AttemptResult& result : results) {
     const auto known = std::ranges::find(who, result.recipient);
@@ -114,7 +123,8 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, std::v
         active.hold = fmt::format("{} refused {}: {}", result.host, rcpt, reply);
         break;
       case AttemptResult::Kind::kDeferred:
-        defer(item, one, {"relay.deferred", result.host.empty() ? reply : result.host + ": " + reply}, result.retry_after);
+        defer(item, one, {"relay.deferred", result.host.empty() ? reply : result.host + ": " + reply},
+              result.retry_after);
         break;
     }
   }

@@ -11,7 +11,9 @@ namespace {
 
 constexpr Duration kSpoolPause = 5s;  // before a message is read again that the spool could not read just now
 
-WallTime after(WallTime now, Duration wait) { return now + std::chrono::duration_cast<WallTime::duration>(wait); }
+WallTime after(WallTime now, Duration wait) {
+  return now + std::chrono::duration_cast<WallTime::duration>(wait);
+}
 
 Result<std::unique_ptr<Active>> active_from(const MessageReader& reader) {
   auto envelope = Envelope::decode(reader.envelope());
@@ -121,8 +123,11 @@ bool Shard::step_due(Item& item, std::size_t number) {
         return false;
       }
       break;
-    case PlanStep::Kind::kBounce: active.hold = bounce_reason(step); return false;
-    default: break;
+    case PlanStep::Kind::kBounce:
+      active.hold = bounce_reason(step);
+      return false;
+    default:
+      break;
   }
   for (const std::uint32_t one : left)
     if (!item.forced && active.recipients[one].next > now) active.due_at(active.recipients[one].next);
@@ -174,11 +179,14 @@ Task<std::optional<Fault>> Shard::carry_out(Item& item, std::size_t number, std:
     case PlanStep::Kind::kDeliver: {
       // One mailbox, one copy: a token among them answers for all, also for those that are due later.
       auto all = undone(*item.active, step, true, home_.wall());
-      const bool placed = std::ranges::any_of(all, [&](std::uint32_t one) { return item.active->tokens.contains(one); });
+      const bool placed =
+          std::ranges::any_of(all, [&](std::uint32_t one) { return item.active->tokens.contains(one); });
       return deliver(item, step, step.account, placed ? std::move(all) : std::move(who));
     }
-    case PlanStep::Kind::kRelay: return relay(item, step, std::move(who));
-    default: return release(item, step, std::move(who));
+    case PlanStep::Kind::kRelay:
+      return relay(item, step, std::move(who));
+    default:
+      return release(item, step, std::move(who));
   }
 }
 
@@ -209,13 +217,17 @@ void Shard::defer(Item& item, const std::vector<std::uint32_t>& who, const Fault
     auto next = schedule_.next(active.accepted, standing.attempts, now, home_.random());
     if (next && wait) next = after(now, *wait);
     const std::string note = why.code + ": " + why.detail;
-    log_.info("queue.deferred", {{"id", id}, {"rcpt", active.envelope.recipients[one].address.to_string()},
-                                 {"attempts", standing.attempts}, {"code", why.code}, {"why", why.detail}});
+    log_.info("queue.deferred", {{"id", id},
+                                 {"rcpt", active.envelope.recipients[one].address.to_string()},
+                                 {"attempts", standing.attempts},
+                                 {"code", why.code},
+                                 {"why", why.detail}});
     parts_.metrics.deferred.add(home_.index());
     if (!next && !placed) active.hold = "gave up: " + note;
     standing.next = next.value_or(after(now, parts_.settings.retry.back()));
     if (!placed)
-      parts_.spool.change_lazily(home_, parts_.spool.attempted(item.id, one, standing.attempts, standing.next, note.substr(0, kNoteLimit)));
+      parts_.spool.change_lazily(
+          home_, parts_.spool.attempted(item.id, one, standing.attempts, standing.next, note.substr(0, kNoteLimit)));
     if (next || placed) active.due_at(standing.next);
   }
 }

@@ -18,7 +18,7 @@ constexpr std::size_t kBufferBudget = 16U << 20;  // per worker
 
 Batch::Batch(Executor& home, SyncMode mode, const std::string& root) : home_(home), mode_(mode) {
   Descriptor dir(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  struct stat facts {};
+  struct stat facts{};
   if (dir && ::fstat(dir.get(), &facts) == 0) file_systems_.emplace(facts.st_dev, std::move(dir));
 }
 
@@ -51,13 +51,16 @@ void Batch::submit() {
 
 void Batch::run() {
   switch (step_) {
-    case Step::kGathering: return submit();
+    case Step::kGathering:
+      return submit();
     case Step::kOnDisk:
       do_all();
       step_ = Step::kBack;
       return home_.post_remote(*this);
-    case Step::kBack: return finish();
-    case Step::kIdle: return;
+    case Step::kBack:
+      return finish();
+    case Step::kIdle:
+      return;
   }
 }
 
@@ -95,7 +98,7 @@ void Batch::sync_file_systems() noexcept {
   for (DiskWork* work : running_) {
     for (const std::string& dir : work->dirs) {
       if (work->error != 0) break;
-      struct stat facts {};
+      struct stat facts{};
       if (::stat(dir.c_str(), &facts) != 0) {
         work->error = errno;
         continue;

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "files.h"
-#include "postern/mailstore.h"
 #include "line_ends.h"
+#include "postern/mailstore.h"
 
 namespace postern::maildir {
 

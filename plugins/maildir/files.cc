@@ -21,11 +21,12 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
   return *this;
 }
 
-int Descriptor::close() { return fd_ >= 0 && ::close(release()) != 0 ? errno : 0; }
+int Descriptor::close() {
+  return fd_ >= 0 && ::close(release()) != 0 ? errno : 0;
+}
 
 Fault disk_fault(int error, std::string_view doing) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE ||
-                    error == EAGAIN;
+  const bool full = error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == EAGAIN;
   return {full ? "store.full" : "store.io", fmt::format("{}: {}", doing, std::strerror(error))};
 }
 
@@ -45,7 +46,9 @@ int sync_dir(const std::string& path) {
   return ::fsync(dir.get()) == 0 ? 0 : errno;
 }
 
-bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool exists(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
 
 namespace {
 
@@ -74,7 +77,7 @@ int make_maildir(const std::string& root, const std::string& dir, bool sync) {
 
 std::optional<std::string> read_small(const std::string& path, std::size_t limit) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat facts {};
+  struct stat facts{};
   if (!file || ::fstat(file.get(), &facts) != 0 || static_cast<std::size_t>(facts.st_size) > limit) return std::nullopt;
   std::string octets(static_cast<std::size_t>(facts.st_size), '\0');
   std::size_t got = 0;

@@ -75,18 +75,23 @@ struct World {
     REQUIRE(reader);
     co_return std::move(*reader);
   }
-  Task<std::string> stage(std::string account, std::string text, std::string unique, std::vector<std::string> flags = {},
-                          std::string in_folder = "INBOX") {
+  Task<std::string> stage(std::string account, std::string text, std::string unique,
+                          std::vector<std::string> flags = {}, std::string in_folder = "INBOX") {
     MessageReader reader = co_await message(std::move(text));
-    DeliveryRequest request{.account = std::move(account), .folder = std::move(in_folder), .flags = std::move(flags), .prefix = {},
-                            .received = WallTime(std::chrono::seconds(1767225600)), .unique = std::move(unique)};
+    DeliveryRequest request{.account = std::move(account),
+                            .folder = std::move(in_folder),
+                            .flags = std::move(flags),
+                            .prefix = {},
+                            .received = WallTime(std::chrono::seconds(1767225600)),
+                            .unique = std::move(unique)};
     auto token = co_await store.stage(std::move(request), reader);
     REQUIRE(token);
     co_return *token;
   }
   Task<void> deliver(std::string account, std::string text, std::string unique, std::vector<std::string> flags = {},
                      std::string in_folder = "INBOX") {
-    std::string token = co_await stage(std::move(account), std::move(text), std::move(unique), std::move(flags), std::move(in_folder));
+    std::string token =
+        co_await stage(std::move(account), std::move(text), std::move(unique), std::move(flags), std::move(in_folder));
     REQUIRE(co_await store.publish(token));
   }
   Task<std::unique_ptr<Mailbox>> open(std::string account, std::string in_folder = "INBOX") {

@@ -36,7 +36,7 @@ bool list_names(const std::string& dir, std::vector<std::string>& out) {
 }
 
 std::int64_t change_time(const std::string& path) {
-  struct stat facts {};
+  struct stat facts{};
   if (::stat(path.c_str(), &facts) != 0) return 0;
   return facts.st_mtim.tv_sec * 1'000'000'000LL + facts.st_mtim.tv_nsec;
 }
@@ -51,8 +51,10 @@ bool list_folder(const std::string& dir, std::map<std::string, std::string>& fil
     std::vector<std::string> fresh;
     std::vector<std::string> current;
     if (!list_names(dir + "/new", fresh) || !list_names(dir + "/cur", current)) return false;
-    for (const std::string& name : fresh) files.insert_or_assign(std::string(parse_file_name(name).base), "new/" + name);
-    for (const std::string& name : current) files.insert_or_assign(std::string(parse_file_name(name).base), "cur/" + name);
+    for (const std::string& name : fresh)
+      files.insert_or_assign(std::string(parse_file_name(name).base), "new/" + name);
+    for (const std::string& name : current)
+      files.insert_or_assign(std::string(parse_file_name(name).base), "cur/" + name);
     if (change_time(dir + "/cur") == before) break;
   }
   return true;
@@ -166,7 +168,9 @@ Result<Snapshot> load_snapshot(const std::string& root, const std::string& dir) 
     const auto delivered = parse_file_name(base).delivered;
     found.push_back({base, std::move(file), delivered});
   }
-  std::ranges::sort(found, {}, [](const Found& one) { return std::pair(one.delivered.value_or(WallTime::max()), std::string_view(one.base)); });
+  std::ranges::sort(found, {}, [](const Found& one) {
+    return std::pair(one.delivered.value_or(WallTime::max()), std::string_view(one.base));
+  });
 
   UidList uids(path, static_cast<std::uint32_t>(std::time(nullptr)));
   std::vector<std::pair<MailboxMessage, std::string>> all;
@@ -188,7 +192,8 @@ Result<Snapshot> load_snapshot(const std::string& root, const std::string& dir) 
 }
 
 Task<Result<std::unique_ptr<MessageBody>>> MaildirMailbox::read(std::size_t index) {
-  auto body = co_await run_blocking(Pool::kDisk, [this, index] { return FileBody::open(dir_, snapshot_.files.at(index)); });
+  auto body =
+      co_await run_blocking(Pool::kDisk, [this, index] { return FileBody::open(dir_, snapshot_.files.at(index)); });
   if (!body) co_return std::unexpected(body.error());
   co_return std::unique_ptr<MessageBody>(std::move(*body));
 }

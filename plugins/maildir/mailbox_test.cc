@@ -6,7 +6,8 @@ namespace postern::maildir {
 namespace {
 
 Task<void> stable_ids(World* world) {
-  for (int i = 0; i < 3; ++i) co_await world->deliver("bob", "Subject: " + std::to_string(i) + "\r\n\r\n", std::to_string(i) + "-0");
+  for (int i = 0; i < 3; ++i)
+    co_await world->deliver("bob", "Subject: " + std::to_string(i) + "\r\n\r\n", std::to_string(i) + "-0");
   auto first = co_await world->open("bob");
   REQUIRE(first->messages().size() == 3);
   const auto before = first->messages();

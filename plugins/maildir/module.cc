@@ -1,6 +1,6 @@
 // The plugin "maildir": makes the store of all mailboxes below one folder.
-#include "postern/fingerprint.h"
 #include "postern/module.h"
+#include "postern/fingerprint.h"
 #include "settings.h"
 #include "store.h"
 

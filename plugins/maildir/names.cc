@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t kMaxUidl = 70;  // RFC 1939 §7
 
-bool harmless(char c) { return is_ascii_alnum(c) || std::string_view("+-=@_.~").find(c) != std::string_view::npos; }
+bool harmless(char c) {
+  return is_ascii_alnum(c) || std::string_view("+-=@_.~").find(c) != std::string_view::npos;
+}
 
 /// Stable for ever, unlike hash_bytes(): FNV-1a of 128 bits.
 std::string stable_hash(std::string_view text) {
@@ -58,7 +60,9 @@ std::string shifted(std::string_view utf16) {
 }
 
 /// What may not stand in a file's name as itself, or separates folders.
-bool plain_in_folder(char32_t code) { return code >= 0x20 && code < 0x7F && code != '.' && code != '/'; }
+bool plain_in_folder(char32_t code) {
+  return code >= 0x20 && code < 0x7F && code != '.' && code != '/';
+}
 
 std::optional<std::uint64_t> size_field(std::string_view base, std::string_view key) {
   const std::size_t at = base.find(key);
@@ -125,11 +129,16 @@ Result<std::string> folder_path(std::string_view folder) {
 }
 
 std::string flag_letters(const std::vector<std::string>& flags) {
-  static constexpr std::array<std::pair<std::string_view, char>, 6> kLetters = {
-      {{"\\Draft", 'D'}, {"\\Flagged", 'F'}, {"$Forwarded", 'P'}, {"\\Answered", 'R'}, {"\\Seen", 'S'}, {"\\Deleted", 'T'}}};
+  static constexpr std::array<std::pair<std::string_view, char>, 6> kLetters = {{{"\\Draft", 'D'},
+                                                                                 {"\\Flagged", 'F'},
+                                                                                 {"$Forwarded", 'P'},
+                                                                                 {"\\Answered", 'R'},
+                                                                                 {"\\Seen", 'S'},
+                                                                                 {"\\Deleted", 'T'}}};
   std::string letters;
   for (const auto& [word, letter] : kLetters)
-    if (std::ranges::any_of(flags, [&, name = word](const std::string& flag) { return equal_folded(flag, name); })) letters += letter;
+    if (std::ranges::any_of(flags, [&, name = word](const std::string& flag) { return equal_folded(flag, name); }))
+      letters += letter;
   return letters;
 }
 
@@ -142,7 +151,8 @@ FileName parse_file_name(std::string_view name) {
   out.wire_size = size_field(out.base, ",W=");
   const auto seconds = to_number<std::int64_t>(name.substr(0, std::min(name.find('.'), name.size())));
   constexpr std::int64_t kPlausible = 100'000'000;  // 1973; smaller numbers are no time
-  if (seconds && *seconds > kPlausible && *seconds < (std::int64_t{1} << 40)) out.delivered = WallTime(std::chrono::seconds(*seconds));
+  if (seconds && *seconds > kPlausible && *seconds < (std::int64_t{1} << 40))
+    out.delivered = WallTime(std::chrono::seconds(*seconds));
   return out;
 }
 
@@ -168,8 +178,9 @@ Result<Place> Place::parse(std::string_view token) {
   place.name = token.substr(tab + 1);
   place.base = place.name.substr(0, place.name.find(",S="));
   // It came back from our own spool; still, no token may lead out of the root.
-  const bool inside = !place.dir.empty() && !place.dir.starts_with('/') &&
-                      std::ranges::none_of(split(place.dir, '/'), [](auto part) { return part == ".." || part == "."; });
+  const bool inside =
+      !place.dir.empty() && !place.dir.starts_with('/') &&
+      std::ranges::none_of(split(place.dir, '/'), [](auto part) { return part == ".." || part == "."; });
   const bool named = !place.base.empty() && !place.base.starts_with('.') && place.name.find('/') == std::string::npos;
   return inside && named ? Result<Place>(std::move(place)) : bad();
 }

@@ -1,8 +1,8 @@
 // Names on the disk: where an account and a folder lie, and what the name of a message's file says.
 //
-// Accounts and folders come from directories, scripts and clients, so every name is made harmless here and nowhere else:
-// odd octets become %XX, nothing starts with a dot, nothing is ".." or holds a slash. What cannot be kept apart from
-// another name (too long for the file system) is refused, never cut.
+// Accounts and folders come from directories, scripts and clients, so every name is made harmless here and nowhere
+// else: odd octets become %XX, nothing starts with a dot, nothing is ".." or holds a slash. What cannot be kept apart
+// from another name (too long for the file system) is refused, never cut.
 //
 // Layout (Maildir++): root/domain/user/{cur,new,tmp} and root/domain/user/.Folder.Sub/{cur,new,tmp}; accounts without a
 // domain lie below root/_local. Values; any thread.

@@ -71,7 +71,8 @@ TEST_CASE("a token brings back the place, and none leads out of the root") {
   CHECK(back->dir == place.dir);
   CHECK(back->tmp() == "example.org/a..b/.Junk/tmp/1.x.h");
   CHECK(back->target() == "example.org/a..b/.Junk/cur/1.x.h,S=3,W=4:2,S");
-  for (const char* bad : {"", "x", "/etc\tpasswd", "a/../..\tx", "a\t../x", "a\t", "a\t.x", "\tx"}) CHECK_FALSE(Place::parse(bad));
+  for (const char* bad : {"", "x", "/etc\tpasswd", "a/../..\tx", "a\t../x", "a\t", "a\t.x", "\tx"})
+    CHECK_FALSE(Place::parse(bad));
 }
 
 TEST_CASE("system flags become letters in order; keywords have none") {

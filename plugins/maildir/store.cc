@@ -70,7 +70,8 @@ class PublishWork final : public DiskWork {
     const std::string from = root_ + '/' + place_.tmp();
     const std::string to = root_ + '/' + place_.target();
     error = rename(from, to);
-    if (error == ENOENT && exists(from)) error = make_maildir(root_, place_.dir, sync_ == SyncMode::kFile) != 0 ? errno : rename(from, to);
+    if (error == ENOENT && exists(from))
+      error = make_maildir(root_, place_.dir, sync_ == SyncMode::kFile) != 0 ? errno : rename(from, to);
     if (error == ENOENT && exists(to)) error = 0;  // an earlier try got as far as this
     if (error == 0) dirs = {root_ + '/' + place_.dir + "/tmp", to.substr(0, to.rfind('/'))};
   }
@@ -170,7 +171,8 @@ Task<Result<std::string>> MaildirStore::stage(DeliveryRequest request, MessageRe
   if (!failed && work.error == 0) {
     ends.finish(work.text);
     const std::string letters = flag_letters(request.flags);
-    place->name = fmt::format("{},S={},W={}{}{}", place->base, ends.size(), ends.wire_size(), letters.empty() ? "" : ":2,", letters);
+    place->name = fmt::format("{},S={},W={}{}{}", place->base, ends.size(), ends.wire_size(),
+                              letters.empty() ? "" : ":2,", letters);
     work.token = place->token();
     if (work.token.size() > kNoteLimit) {
       const std::string name = unique_id(place->dir + place->base + '\n');  // the line end makes it a hash
@@ -184,7 +186,8 @@ Task<Result<std::string>> MaildirStore::stage(DeliveryRequest request, MessageRe
     if (failed) co_return std::unexpected(std::move(*failed));
     co_return std::unexpected(disk_fault(work.error, place->tmp()));
   }
-  co_return work.token_file.empty() ? std::move(work.token) : '@' + work.token_file.substr(work.token_file.rfind('/') + 1);
+  co_return work.token_file.empty() ? std::move(work.token)
+                                    : '@' + work.token_file.substr(work.token_file.rfind('/') + 1);
 }
 
 Task<Result<Place>> MaildirStore::resolve(std::string token) {
@@ -226,9 +229,12 @@ Task<std::size_t> MaildirStore::sweep(WallTime before) {
   auto domains = co_await run_blocking(Pool::kDisk, [this] { return sub_folders(options_.root); });
   std::size_t removed = 0;
   for (const std::string& domain : domains)  // a job each, so that others get their turn on the disk's threads
-    removed += co_await run_blocking(Pool::kDisk, [this, &domain, before] { return sweep_domain(options_.root + '/' + domain, before); });
-  removed += co_await run_blocking(
-      Pool::kDisk, [this, before] { return sweep_folder(options_.root + std::string(kTokens), before - std::chrono::duration_cast<WallTime::duration>(kTokenGrace)); });
+    removed += co_await run_blocking(
+        Pool::kDisk, [this, &domain, before] { return sweep_domain(options_.root + '/' + domain, before); });
+  removed += co_await run_blocking(Pool::kDisk, [this, before] {
+    return sweep_folder(options_.root + std::string(kTokens),
+                        before - std::chrono::duration_cast<WallTime::duration>(kTokenGrace));
+  });
   co_return removed;
 }
 

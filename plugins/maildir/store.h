@@ -1,9 +1,9 @@
 // MaildirStore: exactly-once delivery into Maildir++ folders, and their mailboxes.
 //
-// stage() writes tmp/<base> and makes it durable; publish() renames it to new/ (or cur/ when it has flags) and makes that
-// durable. A file's name derives from DeliveryRequest::unique, so that a second try overwrites its own first one and two
-// deliveries never meet. Octets go by at most kPiece at a time when a message is larger than kBuffered or many are under
-// way, so memory is bounded by Batch's budget.
+// stage() writes tmp/<base> and makes it durable; publish() renames it to new/ (or cur/ when it has flags) and makes
+// that durable. A file's name derives from DeliveryRequest::unique, so that a second try overwrites its own first one
+// and two deliveries never meet. Octets go by at most kPiece at a time when a message is larger than kBuffered or many
+// are under way, so memory is bounded by Batch's budget.
 //
 // A token is "dir TAB name". One that is longer than a spool's mark may be (kNoteLimit) is kept in root/.tokens/<hash>,
 // durable before it is handed out, and "@<hash>" stands for it.
@@ -38,7 +38,8 @@ class MaildirStore final : public MailStore {
   MaildirStore(unsigned workers, StoreOptions options);
   ~MaildirStore() override;
   /// Makes the root when it is not there (privileges were dropped before), and this worker's Batch. On the worker's
-  /// thread, before anything else is asked there. Faults: "store.io"; deliveries then fail one by one, and are tried again.
+  /// thread, before anything else is asked there. Faults: "store.io"; deliveries then fail one by one, and are tried
+  /// again.
   Result<void> start(Executor& worker);
 
   Task<Result<std::string>> stage(DeliveryRequest request, MessageReader& message) override;

@@ -7,8 +7,10 @@ namespace {
 
 Task<void> one_delivery(World* world) {
   MessageReader reader = co_await world->message("Subject: x\r\n\r\nbody\r\n");
-  DeliveryRequest request{.account = "alice@example.org", .prefix = "Return-Path: <>\r\n",
-                          .received = WallTime(std::chrono::seconds(1767225600)), .unique = "0abc-0"};
+  DeliveryRequest request{.account = "alice@example.org",
+                          .prefix = "Return-Path: <>\r\n",
+                          .received = WallTime(std::chrono::seconds(1767225600)),
+                          .unique = "0abc-0"};
   auto token = co_await world->store.stage(request, reader);
   REQUIRE(token);
   CHECK(world->files("example.org/alice/tmp") == std::vector<std::string>{"1767225600.0abc-0.mx.example"});
@@ -46,7 +48,8 @@ Task<void> deliver_flagged(World* world) {
 }
 
 Task<void> deliver_many(World* world, std::string account, int from, int count) {
-  for (int i = from; i < from + count; ++i) co_await world->deliver(account, "Subject: x\r\n\r\nbody\r\n", std::to_string(i) + "-0");
+  for (int i = from; i < from + count; ++i)
+    co_await world->deliver(account, "Subject: x\r\n\r\nbody\r\n", std::to_string(i) + "-0");
 }
 Task<void> two_writers(World* world) {
   Nursery nursery(co_await this_executor());
@@ -63,7 +66,8 @@ Task<void> big_message(World* world, std::string text) {
 }
 
 Task<void> long_names(World* world) {
-  const std::string account = std::string(60, 'l') + "@" + std::string(60, 'd') + "." + std::string(60, 'e') + ".example";
+  const std::string account =
+      std::string(60, 'l') + "@" + std::string(60, 'd') + "." + std::string(60, 'e') + ".example";
   const std::string token = co_await world->stage(account, "x\r\n", "1-0");
   CHECK(token.size() <= kNoteLimit);
   CHECK(token.starts_with("@"));
@@ -103,7 +107,8 @@ TEST_CASE("a staged file that is gone without a trace is said to be gone") {
 TEST_CASE("flags choose cur, and a sub-folder is a Maildir++ folder") {
   World world;
   world.run(deliver_flagged(&world));
-  CHECK(world.files("_local/bob/.Lists.postern/cur") == std::vector<std::string>{"1767225600.1-0.mx.example,S=2,W=3:2,FS"});
+  CHECK(world.files("_local/bob/.Lists.postern/cur") ==
+        std::vector<std::string>{"1767225600.1-0.mx.example,S=2,W=3:2,FS"});
   CHECK(fs::exists(world.folder.path() / "_local/bob/.Lists.postern/maildirfolder"));
 }
 
@@ -117,7 +122,8 @@ TEST_CASE("deliveries side by side never meet, and share their syncs") {
 
 TEST_CASE("a large message passes in pieces and comes back octet by octet") {
   std::string text = "Subject: big\r\n\r\n";
-  for (int i = 0; text.size() < 3'000'000; ++i) text += "line " + std::to_string(i) + std::string(static_cast<std::size_t>(i % 70), 'x') + "\r\n";
+  for (int i = 0; text.size() < 3'000'000; ++i)
+    text += "line " + std::to_string(i) + std::string(static_cast<std::size_t>(i % 70), 'x') + "\r\n";
   World world;
   world.run(big_message(&world, text));
 }

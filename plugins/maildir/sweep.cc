@@ -17,7 +17,8 @@ std::vector<std::string> sub_folders(const std::string& path) {
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     std::string name = at->path().filename().string();
-    if (!name.starts_with('.') && at->is_directory(ignored) && !at->is_symlink(ignored)) names.push_back(std::move(name));
+    if (!name.starts_with('.') && at->is_directory(ignored) && !at->is_symlink(ignored))
+      names.push_back(std::move(name));
   }
   return names;
 }
@@ -27,7 +28,7 @@ std::size_t sweep_folder(const std::string& path, WallTime before) {
   std::size_t removed = 0;
   std::error_code error;
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
-    struct stat facts {};
+    struct stat facts{};
     const std::string file = at->path().string();
     if (::lstat(file.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_mtim.tv_sec >= limit) continue;
     if (::unlink(file.c_str()) == 0) ++removed;

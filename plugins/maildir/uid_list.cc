@@ -22,9 +22,10 @@ Descriptor open_locked(const std::string& path) {
   for (int i = 0; i < kTries; ++i) {
     Descriptor file(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file || ::flock(file.get(), LOCK_EX) != 0) return {};
-    struct stat mine {};
-    struct stat named {};
-    if (::fstat(file.get(), &mine) == 0 && ::stat(path.c_str(), &named) == 0 && mine.st_ino == named.st_ino) return file;
+    struct stat mine{};
+    struct stat named{};
+    if (::fstat(file.get(), &mine) == 0 && ::stat(path.c_str(), &named) == 0 && mine.st_ino == named.st_ino)
+      return file;
   }
   return {};
 }
@@ -121,7 +122,8 @@ void UidList::save(const std::vector<std::string_view>& live) {
     entries_.swap(kept);
     rewrite_ = true;
   }
-  // A failure costs nothing but the work of the next time: UIDs not kept have not been shown by a protocol that has them.
+  // A failure costs nothing but the work of the next time: UIDs not kept have not been shown by a protocol that has
+  // them.
   if (rewrite_)
     replace_small(path_, whole(), false);
   else if (!fresh_.empty())

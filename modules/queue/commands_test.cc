@@ -1,0 +1,131 @@
+// What an administrator asks of the queue, and what the answers are.
+#include "commands.h"
+
+#include "fixture_for_tests.h"
+
+namespace postern::queue {
+
+namespace {
+
+class FakeControl final : public Control {
+ public:
+  void add(std::string command, std::string, Handler handler) override {
+    handlers.emplace(command, std::move(handler));
+  }
+  std::vector<CommandInfo> commands() const override { return {}; }
+  std::map<std::string, Handler> handlers;
+};
+
+class Rows final : public ControlRows {
+ public:
+  Task<void> row(std::string json) override {
+    all.push_back(std::move(json));
+    return Task<void>::ready();
+  }
+  std::vector<std::string> all;
+};
+
+struct Desk {
+  explicit Desk(World& the_world) : world(the_world) { add_commands(control, *world.queue); }
+
+  Task<void> ask_now(ControlRequest request, Rows* rows, Result<void>* answer) {
+    *answer = co_await control.handlers.at(request.command)(request, *rows);
+  }
+  /// The rows, or the code of the fault.
+  std::vector<std::string> ask(std::string command, std::map<std::string, std::string, std::less<>> args = {}) {
+    Rows rows;
+    Result<void> answer;
+    Nursery nursery(world.sim.worker(0));
+    nursery.spawn(ask_now({std::move(command), std::move(args)}, &rows, &answer));
+    world.sim.run_until([&] { return nursery.size() == 0; }, 1s);
+    return answer ? rows.all : std::vector<std::string>{answer.error().code};
+  }
+  World& world;
+  FakeControl control;
+};
+
+using Answer = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("list and show tell where a message stands and why") {
+  World world;
+  Desk desk(world);
+  CHECK(desk.ask("queue.list").empty());
+  world.store.fault_now = {"store.full", "no room"};
+  const std::string id = world.commit({"bob@x.example"}, {World::deliver({0}, "bob")}).to_string();
+  world.sim.run_for(10s);
+  const Answer list = desk.ask("queue.list", {{"limit", "5"}});
+  REQUIRE(list.size() == 1);
+  CHECK(list[0].find("\"id\":\"" + id + "\"") != std::string::npos);
+  CHECK(list[0].find("\"state\":\"waiting\",\"recipients\":1,\"attempts\":1") != std::string::npos);
+  const Answer show = desk.ask("queue.show", {{"id", id}});
+  REQUIRE(show.size() == 1);
+  CHECK(show[0].find("\"recipient\":\"bob@x.example\"") != std::string::npos);
+  CHECK(show[0].find("\"why\":\"store.full: no room\"") != std::string::npos);
+  CHECK(desk.ask("queue.show", {{"id", "nonsense"}}) == Answer{"queue.id"});
+  CHECK(desk.ask("queue.list", {{"limit", "0"}}) == Answer{"queue.limit"});
+}
+
+TEST_CASE("retry does not wait for the schedule") {
+  World world;
+  Desk desk(world);
+  world.store.fault_now = {"store.full", "no room"};
+  const std::string id = world.commit({"bob@x.example"}, {World::deliver({0}, "bob")}).to_string();
+  world.sim.run_for(10s);
+  world.store.fault_now = {};
+  CHECK(desk.ask("queue.retry", {{"id", id}}) == Answer{"{\"retried\":1}"});
+  world.sim.run_for(1s);
+  CHECK(world.store.count("bob") == 1);
+  CHECK(desk.ask("queue.retry") == Answer{"{\"retried\":0}"});
+  CHECK(desk.ask("queue.retry", {{"id", id}}) == Answer{"queue.not_waiting"});
+}
+
+TEST_CASE("a held message stays until it is released, also over a restart") {
+  World world;
+  Desk desk(world);
+  world.store.fault_now = {"store.full", "no room"};
+  const std::string id = world.commit({"bob@x.example"}, {World::deliver({0}, "bob")}).to_string();
+  world.sim.run_for(10s);
+  CHECK(desk.ask("queue.release", {{"id", id}}) == Answer{"queue.not_held"});
+  CHECK(desk.ask("queue.hold", {{"id", id}}) == Answer{"{\"id\":\"" + id + "\",\"held\":true,\"under_way\":false}"});
+  world.crash_and_restart();
+  Desk later(world);
+  world.sim.run_for(24h);
+  CHECK(later.ask("queue.retry", {{"id", id}}) == Answer{"queue.not_waiting"});
+  world.store.fault_now = {};
+  CHECK(world.store.count("bob") == 0);
+  CHECK(later.ask("queue.list").at(0).find("\"state\":\"held\"") != std::string::npos);
+  CHECK(later.ask("queue.release", {{"id", id}}) == Answer{"{\"id\":\"" + id + "\",\"released\":true}"});
+  world.sim.run_for(1s);
+  CHECK(world.store.count("bob") == 1);
+}
+
+TEST_CASE("a release sends quarantined mail where its address leads") {
+  World world;
+  Desk desk(world);
+  const std::string id = world.commit({"bob@x.example"}, {World::step(PlanStep::Kind::kQuarantine, {0})}).to_string();
+  world.sim.run_for(1s);
+  CHECK(world.store.delivered.empty());
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.accounts() == std::vector<std::string>{"bob"});
+}
+
+TEST_CASE("recalled mail is delivered to nobody") {
+  World world;
+  Desk desk(world);
+  world.store.fault_now = {"store.full", "no room"};
+  const std::string id =
+      world.commit({"bob@x.example", "eve@x.example"}, {World::deliver({0}, "bob"), World::deliver({1}, "eve")})
+          .to_string();
+  world.sim.run_for(10s);
+  CHECK(desk.ask("queue.recall", {{"id", id}}) == Answer{"{\"id\":\"" + id + "\",\"recalled\":2}"});
+  world.store.fault_now = {};
+  world.sim.run_for(24h);
+  CHECK(world.store.delivered.empty());
+  CHECK(world.queued().empty());
+  CHECK(desk.ask("queue.recall", {{"id", id}}) == Answer{"spool.gone"});
+}
+
+}  // namespace postern::queue
