@@ -63,9 +63,20 @@ void add_queue(CLI::App& app, CommandContext& context) {
   auto* retry = queue->add_subcommand("retry", "Try one message, or all, now");
   auto* which = retry->add_option("id", "Its id; without it, all that wait");
   retry->callback([&context, which] {
-    ask_and_print(context, "queue.retry", which->count() ? std::map<std::string, std::string>{{"id", which->as<std::string>()}} : std::map<std::string, std::string>{},
-                  false, "Nothing waits.");
+    std::map<std::string, std::string> args;
+    if (which->count()) args.emplace("id", which->as<std::string>());
+    ask_and_print(context, "queue.retry", args, false, "Nothing waits.");
   });
+  const auto one = [&](const char* name, const char* purpose) {
+    auto* command = queue->add_subcommand(name, purpose);
+    auto* wanted = command->add_option("id", "Its id")->required();
+    command->callback([&context, wanted, command = std::string("queue.") + name] {
+      ask_and_print(context, command, {{"id", wanted->as<std::string>()}}, false, "Done.");
+    });
+  };
+  one("hold", "Keep a message from being delivered until it is released");
+  one("release", "Let a held message go on");
+  one("recall", "Take a message back: nothing more of it is delivered");
 }
 
 }  // namespace

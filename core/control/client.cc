@@ -78,7 +78,7 @@ Result<void> ask_server(const std::string& path, const std::string& command,
     return fault("control.unreachable", "the server at " + path + " hung up");
   std::string line;
   while (connection.line(line)) {
-    const json answer = json::parse(line, nullptr, false);
+    const auto answer = nlohmann::ordered_json::parse(line, nullptr, false);
     if (!answer.is_object()) break;
     if (answer.contains("row"))
       on_row(answer["row"].dump());

@@ -236,7 +236,7 @@ void PipelinePolicy::accepted(PolicyWorker& worker, MessageId id, const Transact
   accepted_.add(index);
   accepted_recipients_.add(index, envelope.recipients.size());
   const std::string name = id.to_string();
-  worker.log.info("message.accepted", {{"id", name}, {"session", transaction.session.id}, {"sender", envelope.sender.path()},
+  worker.log.debug("message.accepted", {{"id", name}, {"session", transaction.session.id}, {"sender", envelope.sender.path()},
                                        {"recipients", envelope.recipients.size()}, {"size", size}});
   if (options_.trails && options_.keep_accepted) {
     TrailRecord record;

@@ -246,7 +246,7 @@ Task<bool> Session::may_log_in_now() {
 void Session::unlock() {
   if (!lock_owner_) return;
   Shard* owner = std::exchange(lock_owner_, nullptr);
-  std::string account = std::exchange(account_, {});
+  std::string account = account_;  // stays for the log
   if (owner == shard_) return owner->unlock(account);
   owner->executor().post_remote_fn([owner, account = std::move(account)] { owner->unlock(account); });
 }
