@@ -151,7 +151,7 @@ class Extensions(unittest.TestCase):
         talk = self.hello()
         talk.say("NOOP " + "x" * 5000).expect(500)
         talk.say("NOOP").expect(250)
-        talk.say("MAIL FROM:<" + "a" * 60 + "@" + "b." * 100 + "test>").expect(250)
+        talk.say("MAIL FROM:<" + "a" * 60 + "@" + "b." * 90 + "test>").expect(250)  # 246 octets of the 256 of RFC 5321 section 4.5.3.1.3
         talk.say("RCPT TO:<" + "a" * 300 + "@example.test>").expect(500, 501, 550, 553)
 
 

@@ -18,7 +18,7 @@ class Broken(unittest.TestCase):
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
             self.assertNotIn("postern: ready", done.stderr)
             for line, *parts in wanted:
-                number = lines.index(line) + 1
+                number = len(lines) - lines[::-1].index(line)  # the last such line
                 place = rf"{re.escape(str(self.server.config_file))}:{number}:\d+"
                 self.assertRegex(done.stderr, place, f"no message for line {number}: {line}")
                 for part in parts:

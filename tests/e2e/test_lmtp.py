@@ -13,7 +13,7 @@ CHOOSY = SCRIPT.replace(
 class Lmtp(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = cls.enterClassContext(Server(accounts=["alice", "bob", "carol"], script=CHOOSY))
+        cls.server = cls.enterClassContext(Server(accounts=["alice", "bob", "carol", "dora"], script=CHOOSY))
 
     def hello(self, talk):
         talk.expect(220).say("LHLO relay.example.test").expect(250, "PIPELINING")
@@ -60,8 +60,9 @@ class Lmtp(unittest.TestCase):
     def test_bdat_answers_each_too(self):
         text = letter()
         with self.server.talk("lmtp") as talk:
-            self.hello(talk).mail("a@foreign.test", "carol@example.test", "bob@example.test")
+            self.hello(talk).mail("a@foreign.test", "carol@example.test", "dora@example.test")
             talk.send(f"BDAT {len(text)} LAST\r\n".encode() + text).expect(550).expect(250)
+        self.assertTrue(self.server.mail("dora")[0].endswith(text))
 
     def test_foreign_recipients_are_refused(self):
         with self.server.talk("lmtp") as talk:

@@ -96,9 +96,9 @@ class Reload(unittest.TestCase):
         self.server.run("reload")
         self.assertNotEqual(shown(), before)
 
-    def test_a_hundred_reloads_leak_nothing_and_lose_nothing(self):
-        rounds = 20 if SANITIZED else 100
-        for _ in range(10):
+    def test_hundreds_of_reloads_leak_nothing_and_lose_nothing(self):
+        rounds = 20 if SANITIZED else 200
+        for _ in range(10 if SANITIZED else 150):  # each thread of the pool has an arena of its own to fill
             self.server.run("reload")
         before = self.server.memory("VmRSS")
         for n in range(rounds):
@@ -106,7 +106,7 @@ class Reload(unittest.TestCase):
             if n % 10 == 0:
                 self.assertTrue(self.answer("between").startswith("250"))
         if not SANITIZED:
-            self.assertLess(self.server.memory("VmRSS") - before, 16 << 20)
+            self.assertLess(self.server.memory("VmRSS") - before, 24 << 20)
 
 
 if __name__ == "__main__":
