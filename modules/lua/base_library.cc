@@ -190,6 +190,38 @@ int print(lua_State* L) {
   return 0;
 }
 
+/// The message handler of xpcall. A call that is to end asks it nothing: the watch that ends the call does not look while
+/// it raises, so that a handler could run for ever there.
+int handle_message(lua_State* L) {
+  const Fiber* fiber = ScriptState::of(L).current();
+  if (fiber && fiber->doom != Doom::kNone) return 1;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 1);
+  return 1;
+}
+
+/// Results of the called function stand above index 2, behind the `true` that was put there.
+int after_protected(lua_State* L, int status, lua_KContext) {
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+int protected_call(lua_State* L) {
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  const int arguments = lua_gettop(L) - 2;
+  lua_pushvalue(L, 2);
+  lua_pushcclosure(L, handle_message, 1);
+  lua_replace(L, 2);
+  lua_pushboolean(L, 1);
+  lua_insert(L, 3);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 4);
+  return after_protected(L, lua_pcallk(L, arguments, LUA_MULTRET, 2, 0, after_protected), 0);
+}
+
 constexpr luaL_Reg kBase[] = {{"pairs", bound<pairs>},
                               {"next", bound<next>},
                               {"rawget", raw_get},
@@ -199,6 +231,7 @@ constexpr luaL_Reg kBase[] = {{"pairs", bound<pairs>},
                               {"tostring", to_string},
                               {"print", bound<print>},
                               {"require", bound<require_script>},
+                              {"xpcall", protected_call},
                               {nullptr, nullptr}};
 
 /// Keeps only `names` of the table at the top.
@@ -249,7 +282,7 @@ std::string_view push_text(lua_State* L, int index) {
 
 void open_base(lua_State* L) {
   luaL_requiref(L, "_G", luaopen_base, 0);
-  keep_only(L, {"assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "select", "tonumber", "type", "xpcall", "_VERSION"});
+  keep_only(L, {"assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "select", "tonumber", "type", "_VERSION"});
   luaL_setfuncs(L, kBase, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "_G");

@@ -67,10 +67,12 @@ class Walk {
     lua_pushboolean(L_, 1);
     lua_rawset(L_, seen_);
     lua_rawseti(L_, tables_, ++found_);  // functions stand in the same list
+    owners_.push_back(owner_);
   }
 
   std::vector<KeptFault> run() {
     for (lua_Integer at = 1; at <= found_; ++at) {
+      owner_ = owners_[static_cast<std::size_t>(at - 1)];
       if (lua_rawgeti(L_, tables_, at) == LUA_TTABLE) visit_table();
       else visit_function();
       lua_pop(L_, 1);
@@ -90,7 +92,7 @@ class Walk {
       visit();
     }
     if (lua_getmetatable(L_, table)) visit();
-    fault_ = nullptr;  // a coroutine in a table shows up again where a function uses it; the table alone is harmless
+    report();
   }
 
   void visit_function() {
@@ -99,15 +101,12 @@ class Walk {
     lua_pushvalue(L_, function);
     lua_getinfo(L_, ">S", &info);
     const std::string source = info.source[0] == '@' ? info.source + 1 : info.source;
-    const auto line = static_cast<std::uint32_t>(info.linedefined > 0 ? info.linedefined : 0);
-    fault_ = nullptr;
+    owner_ = {source, static_cast<std::uint32_t>(info.linedefined > 0 ? info.linedefined : 0)};
     const char* name = nullptr;
     for (int n = 1; (name = lua_getupvalue(L_, function, n)); ++n) {
       if (lua_iscfunction(L_, function)) fault_ = "an iterator";
       visit();
-      if (!fault_) continue;
-      faults_.push_back({source, line, {}, fmt::format("a script cannot keep {} after load: it would remember other mails", fault_)});
-      fault_ = nullptr;
+      report();
     }
     if (lua_iscfunction(L_, function)) return;
     for (const Assignment& one : assigned_upvalues(L_, function))
@@ -115,10 +114,18 @@ class Walk {
                          fmt::format("a function assigns \"{}\", which lives on between mails", one.name)});
   }
 
+  void report() {
+    if (!fault_) return;
+    faults_.push_back({owner_.first, owner_.second, {}, fmt::format("a script cannot keep {} after load: it would remember other mails", fault_)});
+    fault_ = nullptr;
+  }
+
   lua_State* L_;
   int seen_ = 0;
   int tables_ = 0;
   lua_Integer found_ = 0;
+  std::pair<std::string, std::uint32_t> owner_;                ///< the function that reaches what is visited
+  std::vector<std::pair<std::string, std::uint32_t>> owners_;  ///< of each entry of `tables_`
   const char* fault_ = nullptr;
   std::vector<KeptFault> faults_;
 };
