@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "bind.h"
 #include "calls.h"
@@ -118,7 +119,9 @@ Origin origin_of_rule(lua_State* L, int table, const Origin& written, const Orig
   Origin found = fallback;
   bool first = true;
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
-    if (const RuleRef* rule = test_box<RuleRef>(L, -1); rule && rule->origin.source && (first || rule->origin.line < found.line)) {
+    if (const RuleRef* rule = test_box<RuleRef>(L, -1); rule && rule->origin.source &&
+                                                        (first || std::pair(rule->origin.line, rule->origin.column) <
+                                                                      std::pair(found.line, found.column))) {
       found = rule->origin;
       first = false;
     }
