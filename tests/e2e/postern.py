@@ -147,7 +147,12 @@ class Talk:
         self.socket.close()
 
     def start_tls(self, context):
-        self.socket = context.wrap_socket(self.socket, server_hostname=HOST)
+        plain = self.socket
+        try:
+            self.socket = context.wrap_socket(plain, server_hostname=HOST)
+        except BaseException:
+            plain.close()
+            raise
         return self
 
     def send(self, octets):
@@ -410,7 +415,10 @@ class Server:
         return self.status()["queued"]
 
     def wait_queue_empty(self, seconds=PATIENCE):
-        wait_until(lambda: self.queued() == 0, "an empty queue", seconds)
+        try:
+            wait_until(lambda: self.queued() == 0, "an empty queue", seconds)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.run('queue', 'list', '--limit', 20, check=False).stdout}") from None
 
     # ---- clients
 
