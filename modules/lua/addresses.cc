@@ -14,7 +14,9 @@ IpNetwork check_network(lua_State* L, int index) {
   return *network;
 }
 
-int ip_reversed(lua_State* L) { return push(L, check_box<IpBox>(L, 1).ip.reversed()), 1; }
+int ip_reversed(lua_State* L) {
+  return push(L, check_box<IpBox>(L, 1).ip.reversed()), 1;
+}
 
 /// Whether it lies in one of the networks; without any it lies in none.
 int ip_in_network(lua_State* L) {
@@ -35,7 +37,9 @@ int ip_index(lua_State* L) {
   return no_field(L, IpBox::kName, name);
 }
 
-int ip_text(lua_State* L) { return push(L, check_box<IpBox>(L, 1).ip.to_string()), 1; }
+int ip_text(lua_State* L) {
+  return push(L, check_box<IpBox>(L, 1).ip.to_string()), 1;
+}
 
 int ip_equal(lua_State* L) {
   const IpBox* a = test_box<IpBox>(L, 1);
@@ -127,16 +131,21 @@ int answer_length(lua_State* L) {
 /// postern.ip "192.0.2.1"
 int make_ip(lua_State* L) {
   const auto ip = IpAddress::parse(check_text(L, 1));
-  if (ip) push_box(L, IpBox{*ip});
-  else lua_pushnil(L);
+  if (ip)
+    push_box(L, IpBox{*ip});
+  else
+    lua_pushnil(L);
   return 1;
 }
 
 }  // namespace
 
 void open_addresses(lua_State* L) {
-  constexpr luaL_Reg kIp[] = {{"__index", bound<ip_index>}, {"__tostring", bound<ip_text>}, {"__eq", ip_equal},
-                              {"__concat", bound<ip_join>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kIp[] = {{"__index", bound<ip_index>},
+                              {"__tostring", bound<ip_text>},
+                              {"__eq", ip_equal},
+                              {"__concat", bound<ip_join>},
+                              {nullptr, nullptr}};
   constexpr luaL_Reg kAnswer[] = {{"__index", bound<answer_index>}, {"__len", answer_length}, {nullptr, nullptr}};
   define_box<IpBox>(L, kIp);
   define_box<AnswerBox>(L, kAnswer);

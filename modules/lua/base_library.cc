@@ -46,16 +46,21 @@ Key key_at(lua_State* L, int index) {
       key.integer = lua_toboolean(L, index);
       return key;
     default:
-      luaL_error(L, "keys must be strings, numbers or booleans to be visited in order, not %s", luaL_typename(L, index));
+      luaL_error(L, "keys must be strings, numbers or booleans to be visited in order, not %s",
+                 luaL_typename(L, index));
       std::unreachable();
   }
 }
 
 void push_key(lua_State* L, const Key& key) {
-  if (key.rank == 1) push(L, key.text);
-  else if (key.rank == 2) lua_pushboolean(L, key.integer != 0);
-  else if (key.integral) lua_pushinteger(L, key.integer);
-  else lua_pushnumber(L, key.number);
+  if (key.rank == 1)
+    push(L, key.text);
+  else if (key.rank == 2)
+    lua_pushboolean(L, key.integer != 0);
+  else if (key.integral)
+    lua_pushinteger(L, key.integer);
+  else
+    lua_pushnumber(L, key.number);
 }
 
 int pairs_step(lua_State* L) {
@@ -72,7 +77,9 @@ int pairs_step(lua_State* L) {
   return 2;
 }
 
-int after_pairs(lua_State*, int, lua_KContext) { return 3; }
+int after_pairs(lua_State*, int, lua_KContext) {
+  return 3;
+}
 
 int pairs(lua_State* L) {
   luaL_checkany(L, 1);
@@ -162,7 +169,8 @@ int set_metatable(lua_State* L) {
     if (push_frozen_metatable(L, 2)) lua_replace(L, 2);
     for (const char* name : {"__gc", "__close", "__mode"}) {
       lua_pushstring(L, name);
-      if (lua_rawget(L, 2) != LUA_TNIL) return luaL_error(L, "scripts have no %s: what it does would depend on the collector", name);
+      if (lua_rawget(L, 2) != LUA_TNIL)
+        return luaL_error(L, "scripts have no %s: what it does would depend on the collector", name);
       lua_pop(L, 1);
     }
   }
@@ -190,8 +198,8 @@ int print(lua_State* L) {
   return 0;
 }
 
-/// The message handler of xpcall. A call that is to end asks it nothing: the watch that ends the call does not look while
-/// it raises, so that a handler could run for ever there.
+/// The message handler of xpcall. A call that is to end asks it nothing: the watch that ends the call does not look
+/// while it raises, so that a handler could run for ever there.
 int handle_message(lua_State* L) {
   const Fiber* fiber = ScriptState::of(L).current();
   if (fiber && fiber->doom != Doom::kNone) return 1;
@@ -222,17 +230,10 @@ int protected_call(lua_State* L) {
   return after_protected(L, lua_pcallk(L, arguments, LUA_MULTRET, 2, 0, after_protected), 0);
 }
 
-constexpr luaL_Reg kBase[] = {{"pairs", bound<pairs>},
-                              {"next", bound<next>},
-                              {"rawget", raw_get},
-                              {"rawset", raw_set},
-                              {"rawlen", raw_len},
-                              {"setmetatable", set_metatable},
-                              {"tostring", to_string},
-                              {"print", bound<print>},
-                              {"require", bound<require_script>},
-                              {"xpcall", protected_call},
-                              {nullptr, nullptr}};
+constexpr luaL_Reg kBase[] = {{"pairs", bound<pairs>},    {"next", bound<next>},   {"rawget", raw_get},
+                              {"rawset", raw_set},        {"rawlen", raw_len},     {"setmetatable", set_metatable},
+                              {"tostring", to_string},    {"print", bound<print>}, {"require", bound<require_script>},
+                              {"xpcall", protected_call}, {nullptr, nullptr}};
 
 /// Keeps only `names` of the table at the top.
 void keep_only(lua_State* L, std::initializer_list<const char*> names) {
@@ -270,10 +271,14 @@ std::string_view push_text(lua_State* L, int index) {
       case LUA_TNIL:
       case LUA_TBOOLEAN:
       case LUA_TNUMBER:
-      case LUA_TSTRING: luaL_tolstring(L, index, nullptr); break;
+      case LUA_TSTRING:
+        luaL_tolstring(L, index, nullptr);
+        break;
       default:
-        if (const int kind = luaL_getmetafield(L, index, "__name"); kind == LUA_TSTRING) break;
-        else if (kind != LUA_TNIL) lua_pop(L, 1);
+        if (const int kind = luaL_getmetafield(L, index, "__name"); kind == LUA_TSTRING)
+          break;
+        else if (kind != LUA_TNIL)
+          lua_pop(L, 1);
         lua_pushstring(L, luaL_typename(L, index));
     }
   }
@@ -282,7 +287,8 @@ std::string_view push_text(lua_State* L, int index) {
 
 void open_base(lua_State* L) {
   luaL_requiref(L, "_G", luaopen_base, 0);
-  keep_only(L, {"assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "select", "tonumber", "type", "_VERSION"});
+  keep_only(
+      L, {"assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "select", "tonumber", "type", "_VERSION"});
   luaL_setfuncs(L, kBase, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "_G");
@@ -311,8 +317,12 @@ void open_libraries(lua_State* L) {
   lua_settop(L, 0);
 }
 
-void push_postern(lua_State* L) { lua_rawgetp(L, LUA_REGISTRYINDEX, reinterpret_cast<const void*>(&push_postern)); }
+void push_postern(lua_State* L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, reinterpret_cast<const void*>(&push_postern));
+}
 
-lua_Integer length_of(lua_State* L, int index) { return luaL_len(L, index); }
+lua_Integer length_of(lua_State* L, int index) {
+  return luaL_len(L, index);
+}
 
 }  // namespace postern::lua

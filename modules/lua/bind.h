@@ -34,7 +34,9 @@ int bound(lua_State* L) {
   return luaL_error(L, "%s", text);
 }
 
-inline void push(lua_State* L, std::string_view text) { lua_pushlstring(L, text.data(), text.size()); }
+inline void push(lua_State* L, std::string_view text) {
+  lua_pushlstring(L, text.data(), text.size());
+}
 
 /// The string at `index`; numbers are converted, as Lua does.
 inline std::string_view check_text(lua_State* L, int index) {

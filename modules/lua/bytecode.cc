@@ -61,7 +61,8 @@ class Reader {
       const Function inner = function(depth + 1);
       for (const Write& write : inner.writes)
         if (write.upvalue < inner.upvalues.size() && !inner.upvalues[write.upvalue].in_stack)
-          out.writes.push_back({inner.upvalues[write.upvalue].index, write.line});  // else a local of ours, gone when we return
+          out.writes.push_back(
+              {inner.upvalues[write.upvalue].index, write.line});  // else a local of ours, gone when we return
     }
     const std::vector<std::uint32_t> lines = debug(head);
     for (const auto& [at, upvalue] : writes) out.writes.push_back({upvalue, at < lines.size() ? lines[at] : head});
@@ -75,7 +76,8 @@ class Reader {
     for (std::size_t i = 0; i < instructions; ++i, at_ += 4) {
       std::uint32_t instruction = 0;
       std::memcpy(&instruction, bytes_.data() + at_, 4);
-      if ((instruction & kOpcodeMask) == kSetUpvalue) writes.emplace_back(i, static_cast<std::uint8_t>(instruction >> kShiftB));
+      if ((instruction & kOpcodeMask) == kSetUpvalue)
+        writes.emplace_back(i, static_cast<std::uint8_t>(instruction >> kShiftB));
     }
     return writes;
   }
@@ -83,14 +85,20 @@ class Reader {
   void constants() {
     for (std::size_t n = number(); good_ && n; --n) {
       switch (byte()) {
-        case 0x00:                  // nil
-        case 0x01:                  // false
-        case 0x11: break;           // true
-        case 0x03:                  // integer
-        case 0x13: skip(8); break;  // float
-        case 0x04:                  // short string
-        case 0x14: text(); break;   // long string
-        default: good_ = false;
+        case 0x00:  // nil
+        case 0x01:  // false
+        case 0x11:
+          break;    // true
+        case 0x03:  // integer
+        case 0x13:
+          skip(8);
+          break;    // float
+        case 0x04:  // short string
+        case 0x14:
+          text();
+          break;  // long string
+        default:
+          good_ = false;
       }
     }
   }
@@ -120,8 +128,10 @@ class Reader {
     return good_ ? static_cast<std::uint8_t>(bytes_[at_++]) : 0;
   }
   void skip(std::size_t octets) {
-    if (octets > bytes_.size() - at_) good_ = false;
-    else at_ += octets;
+    if (octets > bytes_.size() - at_)
+      good_ = false;
+    else
+      at_ += octets;
   }
   /// Seven bits each, the most significant first; the last octet has its high bit set.
   std::size_t number() {

@@ -9,7 +9,8 @@
 
 namespace postern::lua {
 
-// ---- Run -------------------------------------------------------------------------------------------------------------
+// ---- Run
+// -------------------------------------------------------------------------------------------------------------
 
 Run::Run(ScriptState& state, const Call& call) : state_(state.shared_from_this()), fiber_(&state_->acquire()) {
   fiber_->call = call;
@@ -29,8 +30,10 @@ Run::Run(Run&& other) noexcept
 Run::~Run() {
   if (!fiber_ || fiber_->generation != generation_) return;
   // A fiber that waits for something that nobody will tell it, or that failed, is not used again.
-  if (waits_ || failure_) state_->abandon(*fiber_);
-  else state_->release(*fiber_);
+  if (waits_ || failure_)
+    state_->abandon(*fiber_);
+  else
+    state_->release(*fiber_);
 }
 
 void Run::start(int function, PushArguments push_arguments) {
@@ -42,15 +45,20 @@ void Run::start(int function, PushArguments push_arguments) {
 void Run::resume(int arguments) {
   waits_ = false;
   const int status = state_->resume(*fiber_, arguments, results_);
-  if (status == LUA_YIELD && fiber_->doom == Doom::kNone && !fiber_->requests.empty()) waits_ = true;
-  else if (status != LUA_OK || fiber_->doom != Doom::kNone) fail(status);
+  if (status == LUA_YIELD && fiber_->doom == Doom::kNone && !fiber_->requests.empty())
+    waits_ = true;
+  else if (status != LUA_OK || fiber_->doom != Doom::kNone)
+    fail(status);
+  else if (!lua_checkstack(fiber_->thread, 8))
+    failure_ = Fault{"script.memory", "no room to look at the results"};
 }
 
 std::string Run::place() const {
   // The stack of a failed coroutine still stands.
   lua_Debug info;
   for (int level = 0; level < 50 && lua_getstack(fiber_->thread, level, &info); ++level)
-    if (lua_getinfo(fiber_->thread, "Sl", &info) && info.currentline > 0) return fmt::format("{}:{}: ", info.short_src, info.currentline);
+    if (lua_getinfo(fiber_->thread, "Sl", &info) && info.currentline > 0)
+      return fmt::format("{}:{}: ", info.short_src, info.currentline);
   return {};
 }
 
@@ -61,9 +69,12 @@ void Run::fail(int status) {
     return;
   }
   std::string text;
-  if (status == LUA_YIELD) text = "a hook, matcher or action must not yield";
-  else if (lua_type(L, -1) == LUA_TSTRING) text = raw_text(L, -1);
-  else text = fmt::format("{}an error that is {}", place(), luaL_typename(L, -1));
+  if (status == LUA_YIELD)
+    text = "a hook, matcher or action must not yield";
+  else if (lua_type(L, -1) == LUA_TSTRING)
+    text = raw_text(L, -1);
+  else
+    text = fmt::format("{}an error that is {}", place(), luaL_typename(L, -1));
   failure_ = Fault{"script.error", std::move(text)};
 }
 
@@ -123,7 +134,8 @@ int push_mail(lua_State* L, Fiber& fiber) {
   return 1;
 }
 
-// ---- hooks -----------------------------------------------------------------------------------------------------------
+// ---- hooks
+// -----------------------------------------------------------------------------------------------------------
 
 int push_hook_arguments(lua_State* L, Fiber& fiber) {
   const Handle handle = handle_of(fiber);
@@ -154,7 +166,8 @@ Result<Verdict> hook_result(Run& run) {
 void drop_notes_of_refused(const Call& call, const Result<Verdict>& verdict) {
   if (!call.recipient || !call.transaction || (verdict && !verdict->refuses())) return;
   Transaction& mail = *call.transaction;
-  if (mail.recipient_notes.size() > mail.envelope.recipients.size()) mail.recipient_notes.resize(mail.envelope.recipients.size());
+  if (mail.recipient_notes.size() > mail.envelope.recipients.size())
+    mail.recipient_notes.resize(mail.envelope.recipients.size());
 }
 
 Task<Result<Verdict>> finish_hook(Run run) {
@@ -175,7 +188,8 @@ Task<Result<Verdict>> LuaHook::handle(HookCall call) {
   return Task<Result<Verdict>>::ready(std::move(verdict));
 }
 
-// ---- matchers --------------------------------------------------------------------------------------------------------
+// ---- matchers
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -198,7 +212,8 @@ Result<RecipientSet> match_result(Run& run) {
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, -1, i);
     const auto* one = test_box<RecipientHandle>(L, -1);
-    if (!one || one->index >= given.size()) return std::unexpected(result_fault("the list of the matcher", "recipients", L));
+    if (!one || one->index >= given.size())
+      return std::unexpected(result_fault("the list of the matcher", "recipients", L));
     out.insert(one->index);
     lua_pop(L, 1);
   }
@@ -219,7 +234,8 @@ Task<Result<RecipientSet>> LuaMatcher::match(RuleCall call) {
   return Task<Result<RecipientSet>>::ready(match_result(run));
 }
 
-// ---- actions ---------------------------------------------------------------------------------------------------------
+// ---- actions
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -251,7 +267,9 @@ Task<Result<ActionResult>> finish_action(Run run, RuleCall call) {
   co_return std::move(chosen.result);
 }
 
-Task<Result<ActionResult>> run_chosen(std::shared_ptr<Action> action, RuleCall call) { co_return co_await action->run(call); }
+Task<Result<ActionResult>> run_chosen(std::shared_ptr<Action> action, RuleCall call) {
+  co_return co_await action->run(call);
+}
 
 }  // namespace
 
@@ -270,7 +288,8 @@ VerdictAction::VerdictAction(Verdict verdict) {
 }
 
 std::string VerdictAction::name() const {
-  static constexpr std::string_view kNames[] = {"continue", "accept", "reject", "defer", "disconnect", "discard", "quarantine", "hold"};
+  static constexpr std::string_view kNames[] = {"continue",   "accept",  "reject",     "defer",
+                                                "disconnect", "discard", "quarantine", "hold"};
   return std::string(kNames[static_cast<std::size_t>(result_.verdict.kind)]);
 }
 

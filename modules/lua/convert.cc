@@ -19,27 +19,39 @@ class Converter {
   std::optional<ScriptValue> value(int index, int depth) {
     index = lua_absindex(L_, index);
     luaL_checkstack(L_, 6, nullptr);
-    if (++count_ > kMaxArguments || depth > kMaxArgumentDepth) return complain("too many or too deeply nested arguments");
+    if (++count_ > kMaxArguments || depth > kMaxArgumentDepth)
+      return complain("too many or too deeply nested arguments");
     ScriptValue out;
     out.origin = origin_;
     switch (lua_type(L_, index)) {
-      case LUA_TNIL: return out;
-      case LUA_TBOOLEAN: out.value = lua_toboolean(L_, index) != 0; return out;
-      case LUA_TNUMBER:
-        if (lua_isinteger(L_, index)) out.value = static_cast<std::int64_t>(lua_tointeger(L_, index));
-        else out.value = static_cast<double>(lua_tonumber(L_, index));
+      case LUA_TNIL:
         return out;
-      case LUA_TSTRING: out.value = std::string(raw_text(L_, index)); return out;
-      case LUA_TTABLE: return table(index, depth);
-      default: break;
+      case LUA_TBOOLEAN:
+        out.value = lua_toboolean(L_, index) != 0;
+        return out;
+      case LUA_TNUMBER:
+        if (lua_isinteger(L_, index))
+          out.value = static_cast<std::int64_t>(lua_tointeger(L_, index));
+        else
+          out.value = static_cast<double>(lua_tonumber(L_, index));
+        return out;
+      case LUA_TSTRING:
+        out.value = std::string(raw_text(L_, index));
+        return out;
+      case LUA_TTABLE:
+        return table(index, depth);
+      default:
+        break;
     }
     if (const auto* ip = test_box<IpBox>(L_, index)) {
       out.value = ip->ip.to_string();
       return out;
     }
     const RuleRef* rule = test_box<RuleRef>(L_, index);
-    if (!lua_isfunction(L_, index) && !rule) return complain(fmt::format("{} cannot be an argument", kind_of(L_, index)));
-    if (rule && rule->kind == RuleRef::Kind::kAction) return complain(fmt::format("the mailet \"{}\" cannot be an argument", rule->name));
+    if (!lua_isfunction(L_, index) && !rule)
+      return complain(fmt::format("{} cannot be an argument", kind_of(L_, index)));
+    if (rule && rule->kind == RuleRef::Kind::kAction)
+      return complain(fmt::format("the mailet \"{}\" cannot be an argument", rule->name));
     std::shared_ptr<Matcher> matcher = to_matcher(L_, index, loader_, origin_);
     if (!matcher) return std::nullopt;
     out.value = std::move(matcher);
@@ -73,9 +85,12 @@ class Converter {
     ScriptValue::Map map;
     for (lua_pushnil(L_); lua_next(L_, index); lua_pop(L_, 1)) {
       std::string key;
-      if (lua_type(L_, -2) == LUA_TSTRING) key = raw_text(L_, -2);
-      else if (lua_isinteger(L_, -2)) key = std::to_string(lua_tointeger(L_, -2));
-      else return complain(fmt::format("{} cannot be the key of an argument", kind_of(L_, -2)));
+      if (lua_type(L_, -2) == LUA_TSTRING)
+        key = raw_text(L_, -2);
+      else if (lua_isinteger(L_, -2))
+        key = std::to_string(lua_tointeger(L_, -2));
+      else
+        return complain(fmt::format("{} cannot be the key of an argument", kind_of(L_, -2)));
       auto one = value(-1, depth + 1);
       if (!one) return std::nullopt;
       map.emplace(std::move(key), std::move(*one));
@@ -91,16 +106,17 @@ class Converter {
 };
 
 template <class Made>
-void make_from(RuleRef& rule, const RuleDeclaration<Made>& declaration, std::shared_ptr<Made>& made, const ScriptValue& arguments,
-               Loader& loader) {
+void make_from(RuleRef& rule, const RuleDeclaration<Made>& declaration, std::shared_ptr<Made>& made,
+               const ScriptValue& arguments, Loader& loader) {
   Result<std::shared_ptr<Made>> result = declaration.make(arguments);
   if (result) {
     made = std::move(*result);
     return;
   }
   rule.broken = true;
-  loader.diagnostics().error(rule.origin, fmt::format("{}: {}", rule.name, result.error().detail),
-                             declaration.example.empty() ? std::string() : fmt::format("for instance {}", declaration.example));
+  loader.diagnostics().error(
+      rule.origin, fmt::format("{}: {}", rule.name, result.error().detail),
+      declaration.example.empty() ? std::string() : fmt::format("for instance {}", declaration.example));
 }
 
 /// Makes a rule that stands without parentheses: `match.recipient_is_local`.
@@ -119,8 +135,10 @@ std::string kind_of(lua_State* L, int index) {
   if (test_box<VerdictBox>(L, index)) return "a verdict";
   switch (lua_type(L, index)) {
     case LUA_TNONE:
-    case LUA_TNIL: return "nothing";
-    default: return fmt::format("a {}", luaL_typename(L, index));
+    case LUA_TNIL:
+      return "nothing";
+    default:
+      return fmt::format("a {}", luaL_typename(L, index));
   }
 }
 
@@ -132,16 +150,20 @@ std::optional<ScriptValue> to_script_value(lua_State* L, int index, Loader& load
 }
 
 void make_rule(RuleRef& rule, const ScriptValue& arguments, Loader& loader) {
-  if (rule.matcher_declaration) make_from(rule, *rule.matcher_declaration, rule.matcher, arguments, loader);
-  else if (rule.action_declaration) make_from(rule, *rule.action_declaration, rule.action, arguments, loader);
-  else rule.broken = true;
+  if (rule.matcher_declaration)
+    make_from(rule, *rule.matcher_declaration, rule.matcher, arguments, loader);
+  else if (rule.action_declaration)
+    make_from(rule, *rule.action_declaration, rule.action, arguments, loader);
+  else
+    rule.broken = true;
 }
 
 std::shared_ptr<Matcher> to_matcher(lua_State* L, int index, Loader& loader, const Origin& origin) {
   if (lua_isfunction(L, index)) return std::make_shared<LuaMatcher>(loader.state(), loader.keep(L, index));
   RuleRef* rule = test_box<RuleRef>(L, index);
   if (!rule || rule->kind != RuleRef::Kind::kMatcher) {
-    loader.diagnostics().error(rule ? rule->origin : origin, fmt::format("{} stands where a matcher or a function must", kind_of(L, index)));
+    loader.diagnostics().error(rule ? rule->origin : origin,
+                               fmt::format("{} stands where a matcher or a function must", kind_of(L, index)));
     return nullptr;
   }
   make_plain(*rule, loader);
@@ -158,7 +180,8 @@ std::shared_ptr<Action> to_action(lua_State* L, int index, Loader& loader, const
   }
   RuleRef* rule = test_box<RuleRef>(L, index);
   if (!rule || rule->kind != RuleRef::Kind::kAction) {
-    loader.diagnostics().error(rule ? rule->origin : origin, fmt::format("{} stands where an action must", kind_of(L, index)),
+    loader.diagnostics().error(rule ? rule->origin : origin,
+                               fmt::format("{} stands where an action must", kind_of(L, index)),
                                rule ? "a matcher goes under the key `when`" : "");
     return nullptr;
   }
@@ -170,8 +193,10 @@ std::string field_text(lua_State* L, int table, const char* key, Loader& loader,
   lua_pushstring(L, key);
   lua_rawget(L, table);
   std::string text;
-  if (lua_type(L, -1) == LUA_TSTRING) text = raw_text(L, -1);
-  else if (!lua_isnil(L, -1)) loader.diagnostics().error(origin, fmt::format("`{}` must be a string, not {}", key, kind_of(L, -1)));
+  if (lua_type(L, -1) == LUA_TSTRING)
+    text = raw_text(L, -1);
+  else if (!lua_isnil(L, -1))
+    loader.diagnostics().error(origin, fmt::format("`{}` must be a string, not {}", key, kind_of(L, -1)));
   lua_pop(L, 1);
   return text;
 }
@@ -182,8 +207,9 @@ OnError field_on_error(lua_State* L, int table, Loader& loader, const Origin& or
   for (std::size_t i = 0; i < std::size(kWords); ++i)
     if (word == kWords[i]) return static_cast<OnError>(i);
   if (!word.empty())
-    loader.diagnostics().error(origin, fmt::format("on_error is \"defer\", \"skip\", \"quarantine\" or \"reject\", not \"{}\"", word),
-                               did_you_mean(word, kWords));
+    loader.diagnostics().error(
+        origin, fmt::format("on_error is \"defer\", \"skip\", \"quarantine\" or \"reject\", not \"{}\"", word),
+        did_you_mean(word, kWords));
   return OnError::kDefer;
 }
 

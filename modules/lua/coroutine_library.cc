@@ -38,18 +38,22 @@ Ended advance(lua_State* L, lua_State* coroutine, int arguments, int& results) {
 int step(lua_State* L, lua_State* coroutine, int arguments, Way way);
 
 /// The coroutine stands at index 1.
-int go_on(lua_State* L, int, lua_KContext way) { return step(L, lua_tothread(L, 1), 0, static_cast<Way>(way)); }
+int go_on(lua_State* L, int, lua_KContext way) {
+  return step(L, lua_tothread(L, 1), 0, static_cast<Way>(way));
+}
 
 int step(lua_State* L, lua_State* coroutine, int arguments, Way way) {
   int results = 0;
   switch (advance(L, coroutine, arguments, results)) {
-    case Ended::kAsked: return lua_yieldk(L, 0, static_cast<lua_KContext>(way), go_on);
+    case Ended::kAsked:
+      return lua_yieldk(L, 0, static_cast<lua_KContext>(way), go_on);
     case Ended::kFailed:
       if (way == Way::kResume) lua_pushboolean(L, 0);
       lua_xmove(coroutine, L, 1);
       return way == Way::kResume ? 2 : lua_error(L);
     case Ended::kReturned:
-    case Ended::kYielded: break;
+    case Ended::kYielded:
+      break;
   }
   luaL_checkstack(L, results + 1, "too many results");
   if (way == Way::kResume) lua_pushboolean(L, 1);
@@ -61,7 +65,8 @@ int step(lua_State* L, lua_State* coroutine, int arguments, Way way) {
 int enter(lua_State* L, Way way) {
   lua_State* coroutine = check_coroutine(L, 1);
   const int arguments = lua_gettop(L) - 1;
-  const bool dead = lua_status(coroutine) != LUA_YIELD && (lua_status(coroutine) != LUA_OK || lua_gettop(coroutine) == 0);
+  const bool dead =
+      lua_status(coroutine) != LUA_YIELD && (lua_status(coroutine) != LUA_OK || lua_gettop(coroutine) == 0);
   if (dead || coroutine == L || !lua_checkstack(coroutine, arguments)) {
     const char* why = dead ? "cannot resume dead coroutine" : "cannot resume this coroutine now";
     if (way == Way::kWrap) return luaL_error(L, why);
@@ -81,7 +86,9 @@ int create(lua_State* L) {
   return 1;
 }
 
-int resume(lua_State* L) { return enter(L, Way::kResume); }
+int resume(lua_State* L) {
+  return enter(L, Way::kResume);
+}
 
 int resume_wrapped(lua_State* L) {
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -105,10 +112,14 @@ int status(lua_State* L) {
   lua_State* coroutine = check_coroutine(L, 1);
   lua_Debug info;
   const char* word = "dead";
-  if (coroutine == L) word = "running";
-  else if (lua_status(coroutine) == LUA_YIELD) word = "suspended";
-  else if (lua_status(coroutine) == LUA_OK && lua_getstack(coroutine, 0, &info)) word = "normal";
-  else if (lua_status(coroutine) == LUA_OK && lua_gettop(coroutine) > 0) word = "suspended";
+  if (coroutine == L)
+    word = "running";
+  else if (lua_status(coroutine) == LUA_YIELD)
+    word = "suspended";
+  else if (lua_status(coroutine) == LUA_OK && lua_getstack(coroutine, 0, &info))
+    word = "normal";
+  else if (lua_status(coroutine) == LUA_OK && lua_gettop(coroutine) > 0)
+    word = "suspended";
   lua_pushstring(L, word);
   return 1;
 }
@@ -119,7 +130,8 @@ int is_yieldable(lua_State* L) {
   return 1;
 }
 
-// ---- postern.all -----------------------------------------------------------------------------------------------------
+// ---- postern.all
+// -----------------------------------------------------------------------------------------------------
 
 // Stack: 1 functions by key, 2 their keys, 3 coroutines by number (false: ended), 4 first results, 5 second results.
 int run_all(lua_State* L, int, lua_KContext) {
@@ -131,10 +143,16 @@ int run_all(lua_State* L, int, lua_KContext) {
     lua_State* coroutine = lua_tothread(L, -1);
     int results = 0;
     switch (advance(L, coroutine, 0, results)) {
-      case Ended::kAsked: waiting = true; continue;
-      case Ended::kYielded: return luaL_error(L, "a function of postern.all must not yield");
-      case Ended::kFailed: lua_xmove(coroutine, L, 1); return lua_error(L);
-      case Ended::kReturned: break;
+      case Ended::kAsked:
+        waiting = true;
+        continue;
+      case Ended::kYielded:
+        return luaL_error(L, "a function of postern.all must not yield");
+      case Ended::kFailed:
+        lua_xmove(coroutine, L, 1);
+        return lua_error(L);
+      case Ended::kReturned:
+        break;
     }
     luaL_checkstack(L, results + 4, "too many results");
     lua_settop(coroutine, lua_gettop(coroutine) - results + std::min(results, 2));
@@ -157,16 +175,19 @@ int run_all(lua_State* L, int, lua_KContext) {
 int all(lua_State* L) {
   ScriptState::in_call(L, "postern.all");
   luaL_checktype(L, 1, LUA_TTABLE);
-  if (!lua_isyieldable(L)) return luaL_error(L, "postern.all cannot wait inside a function that sort, gsub or a metamethod calls");
+  if (!lua_isyieldable(L))
+    return luaL_error(L, "postern.all cannot wait inside a function that sort, gsub or a metamethod calls");
   lua_settop(L, 1);
   if (push_frozen_store(L, 1)) lua_replace(L, 1);
   push_sorted_keys(L, 1);
   const auto count = static_cast<lua_Integer>(lua_rawlen(L, 2));
-  if (count > static_cast<lua_Integer>(kMaxTogether)) return luaL_error(L, "more than %d functions at once", static_cast<int>(kMaxTogether));
+  if (count > static_cast<lua_Integer>(kMaxTogether))
+    return luaL_error(L, "more than %d functions at once", static_cast<int>(kMaxTogether));
   lua_newtable(L);
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, 2, i);
-    if (lua_rawget(L, 1) != LUA_TFUNCTION) return luaL_error(L, "postern.all takes a table of functions, not of %s", luaL_typename(L, -1));
+    if (lua_rawget(L, 1) != LUA_TFUNCTION)
+      return luaL_error(L, "postern.all takes a table of functions, not of %s", luaL_typename(L, -1));
     lua_State* coroutine = lua_newthread(L);
     lua_insert(L, -2);
     lua_xmove(L, coroutine, 1);
@@ -180,8 +201,9 @@ int all(lua_State* L) {
 }  // namespace
 
 void open_coroutines(lua_State* L) {
-  constexpr luaL_Reg kFunctions[] = {{"create", create}, {"resume", bound<resume>}, {"wrap", wrap},    {"yield", yield},
-                                     {"status", status}, {"isyieldable", is_yieldable}, {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {{"create", create}, {"resume", bound<resume>}, {"wrap", wrap},
+                                     {"yield", yield},   {"status", status},        {"isyieldable", is_yieldable},
+                                     {nullptr, nullptr}};
   luaL_newlib(L, kFunctions);
   lua_setglobal(L, "coroutine");
   push_postern(L);

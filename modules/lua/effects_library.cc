@@ -40,8 +40,10 @@ std::string question(lua_State* L, RecordType type) {
 int ask(lua_State* L, RecordType type) {
   Fiber& fiber = ScriptState::in_call(L, "dns");
   if (!lua_isyieldable(L))
-    return luaL_error(L, "the DNS cannot be asked inside a function that is called by sort, gsub, recipients_where or a metamethod");
-  if (fiber.requests.size() >= kMaxTogether) return luaL_error(L, "more than %d questions at once", static_cast<int>(kMaxTogether));
+    return luaL_error(
+        L, "the DNS cannot be asked inside a function that is called by sort, gsub, recipients_where or a metamethod");
+  if (fiber.requests.size() >= kMaxTogether)
+    return luaL_error(L, "more than %d questions at once", static_cast<int>(kMaxTogether));
   ScriptState::charge(L, 50);
   const std::size_t index = fiber.requests.size();
   fiber.requests.push_back({question(L, type), type});
@@ -111,7 +113,8 @@ int time_field(lua_State* L, const char* name, int fallback) {
 int os_time(lua_State* L) {
   if (lua_isnoneornil(L, 1)) {
     Fiber& fiber = ScriptState::in_call(L, "os.time");
-    lua_pushinteger(L, std::chrono::floor<std::chrono::seconds>(fiber.call.effects->clock()).time_since_epoch().count());
+    lua_pushinteger(L,
+                    std::chrono::floor<std::chrono::seconds>(fiber.call.effects->clock()).time_since_epoch().count());
     return 1;
   }
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -137,8 +140,11 @@ int os_date(lua_State* L) {
   if (format.starts_with('!')) format.remove_prefix(1);
   std::time_t when = 0;
   if (lua_isnoneornil(L, 2))
-    when = std::chrono::floor<std::chrono::seconds>(ScriptState::in_call(L, "os.date").call.effects->clock()).time_since_epoch().count();
-  else when = static_cast<std::time_t>(luaL_checkinteger(L, 2));
+    when = std::chrono::floor<std::chrono::seconds>(ScriptState::in_call(L, "os.date").call.effects->clock())
+               .time_since_epoch()
+               .count();
+  else
+    when = static_cast<std::time_t>(luaL_checkinteger(L, 2));
   std::tm date{};
   if (!gmtime_r(&when, &date)) return luaL_error(L, "this time has no date");
   if (format.starts_with("*t")) {
@@ -169,11 +175,18 @@ void set_table(lua_State* L, const char* name, const luaL_Reg* functions) {
 }  // namespace
 
 void open_effects(lua_State* L) {
-  constexpr luaL_Reg kDns[] = {{"a", bound<ask_for<RecordType::kA>>},     {"aaaa", bound<ask_for<RecordType::kAaaa>>},
-                               {"mx", bound<ask_for<RecordType::kMx>>},   {"txt", bound<ask_for<RecordType::kTxt>>},
-                               {"ptr", bound<ask_for<RecordType::kPtr>>}, {"tlsa", bound<ask_for<RecordType::kTlsa>>},
+  constexpr luaL_Reg kDns[] = {{"a", bound<ask_for<RecordType::kA>>},
+                               {"aaaa", bound<ask_for<RecordType::kAaaa>>},
+                               {"mx", bound<ask_for<RecordType::kMx>>},
+                               {"txt", bound<ask_for<RecordType::kTxt>>},
+                               {"ptr", bound<ask_for<RecordType::kPtr>>},
+                               {"tlsa", bound<ask_for<RecordType::kTlsa>>},
                                {nullptr, nullptr}};
-  constexpr luaL_Reg kLog[] = {{"debug", bound<log<0>>}, {"info", bound<log<1>>}, {"warn", bound<log<2>>}, {"error", bound<log<3>>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kLog[] = {{"debug", bound<log<0>>},
+                               {"info", bound<log<1>>},
+                               {"warn", bound<log<2>>},
+                               {"error", bound<log<3>>},
+                               {nullptr, nullptr}};
   constexpr luaL_Reg kClock[] = {{"now", bound<clock_now>}, {nullptr, nullptr}};
   constexpr luaL_Reg kOs[] = {{"time", bound<os_time>}, {"date", bound<os_date>}, {nullptr, nullptr}};
   push_postern(L);

@@ -18,7 +18,8 @@ class LuaEngine final : public ScriptEngine {
   LuaEngine(Limits limits, std::vector<std::filesystem::path> script_folders)
       : limits_(limits), folders_(std::move(script_folders)) {}
 
-  std::shared_ptr<RuleSet> load(const std::vector<std::string>& files, const RuleRegistry& registry, Diagnostics& diagnostics) override;
+  std::shared_ptr<RuleSet> load(const std::vector<std::string>& files, const RuleRegistry& registry,
+                                Diagnostics& diagnostics) override;
 
   /// Of a new configuration; states that were loaded before keep theirs.
   void configure(Limits limits, std::vector<std::filesystem::path> script_folders) {

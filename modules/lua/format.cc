@@ -26,7 +26,8 @@ std::string_view specification(lua_State* L, std::string_view format, std::size_
     }
     for (int digits = 0; digits < 2 && at < format.size() && format[at] >= '0' && format[at] <= '9'; ++digits) ++at;
   }
-  if (at >= format.size() || (format[at] >= '0' && format[at] <= '9')) luaL_error(L, "invalid conversion in format string");
+  if (at >= format.size() || (format[at] >= '0' && format[at] <= '9'))
+    luaL_error(L, "invalid conversion in format string");
   return format.substr(begin, at - begin);
 }
 
@@ -65,7 +66,8 @@ void add_number(luaL_Buffer* out, std::string_view flags, const char* length, ch
 /// The number of at most two digits at the start of `text`, which is taken off.
 std::size_t take_number(std::string_view& text) {
   std::size_t number = 0;
-  for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1)) number = number * 10 + static_cast<std::size_t>(text.front() - '0');
+  for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1))
+    number = number * 10 + static_cast<std::size_t>(text.front() - '0');
   return number;
 }
 
@@ -76,7 +78,8 @@ void add_text(lua_State* L, luaL_Buffer* out, std::string_view flags, int argume
   lua_pop(L, 1);
   const bool left = flags.starts_with('-');
   if (left) flags.remove_prefix(1);
-  if (flags.find_first_of("-+ #") != flags.npos || flags.starts_with('0')) luaL_error(L, "invalid conversion in format string");
+  if (flags.find_first_of("-+ #") != flags.npos || flags.starts_with('0'))
+    luaL_error(L, "invalid conversion in format string");
   const std::size_t width = take_number(flags);
   std::size_t precision = text.size();
   if (flags.starts_with('.')) {
@@ -92,13 +95,15 @@ void add_text(lua_State* L, luaL_Buffer* out, std::string_view flags, int argume
 
 void add_literal(lua_State* L, luaL_Buffer* out, int argument) {
   switch (lua_type(L, argument)) {
-    case LUA_TSTRING: return add_quoted(out, raw_text(L, argument));
+    case LUA_TSTRING:
+      return add_quoted(out, raw_text(L, argument));
     case LUA_TNUMBER:
     case LUA_TNIL:
     case LUA_TBOOLEAN:
       luaL_tolstring(L, argument, nullptr);
       return luaL_addvalue(out);
-    default: luaL_argerror(L, argument, "value has no literal form");
+    default:
+      luaL_argerror(L, argument, "value has no literal form");
   }
 }
 
@@ -123,13 +128,19 @@ int format_string(lua_State* L) {
     const std::string_view flags = specification(L, format, at);
     if (++argument > top) return luaL_argerror(L, argument, "no value");
     switch (const char letter = format[at]) {
-      case 'c': luaL_addchar(&out, static_cast<char>(luaL_checkinteger(L, argument))); break;
+      case 'c':
+        luaL_addchar(&out, static_cast<char>(luaL_checkinteger(L, argument)));
+        break;
       case 'd':
-      case 'i': add_number(&out, flags, "ll", letter, static_cast<long long>(luaL_checkinteger(L, argument))); break;
+      case 'i':
+        add_number(&out, flags, "ll", letter, static_cast<long long>(luaL_checkinteger(L, argument)));
+        break;
       case 'u':
       case 'o':
       case 'x':
-      case 'X': add_number(&out, flags, "ll", letter, static_cast<unsigned long long>(luaL_checkinteger(L, argument))); break;
+      case 'X':
+        add_number(&out, flags, "ll", letter, static_cast<unsigned long long>(luaL_checkinteger(L, argument)));
+        break;
       case 'a':
       case 'A':
       case 'e':
@@ -137,10 +148,17 @@ int format_string(lua_State* L) {
       case 'f':
       case 'F':
       case 'g':
-      case 'G': add_number(&out, flags, "", letter, luaL_checknumber(L, argument)); break;
-      case 's': add_text(L, &out, flags, argument); break;
-      case 'q': add_literal(L, &out, argument); break;
-      default: return luaL_error(L, "invalid conversion '%%%c' to 'format'", letter);
+      case 'G':
+        add_number(&out, flags, "", letter, luaL_checknumber(L, argument));
+        break;
+      case 's':
+        add_text(L, &out, flags, argument);
+        break;
+      case 'q':
+        add_literal(L, &out, argument);
+        break;
+      default:
+        return luaL_error(L, "invalid conversion '%%%c' to 'format'", letter);
     }
   }
   luaL_pushresult(&out);

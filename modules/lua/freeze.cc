@@ -73,8 +73,10 @@ class Walk {
   std::vector<KeptFault> run() {
     for (lua_Integer at = 1; at <= found_; ++at) {
       owner_ = owners_[static_cast<std::size_t>(at - 1)];
-      if (lua_rawgeti(L_, tables_, at) == LUA_TTABLE) visit_table();
-      else visit_function();
+      if (lua_rawgeti(L_, tables_, at) == LUA_TTABLE)
+        visit_table();
+      else
+        visit_function();
       lua_pop(L_, 1);
     }
     return std::move(faults_);
@@ -116,7 +118,10 @@ class Walk {
 
   void report() {
     if (!fault_) return;
-    faults_.push_back({owner_.first, owner_.second, {}, fmt::format("a script cannot keep {} after load: it would remember other mails", fault_)});
+    faults_.push_back({owner_.first,
+                       owner_.second,
+                       {},
+                       fmt::format("a script cannot keep {} after load: it would remember other mails", fault_)});
     fault_ = nullptr;
   }
 
@@ -157,8 +162,10 @@ bool sortable(lua_State* L, int table) {
 /// Pushes the metatable that will freeze the table at `table`; nothing of it changes yet, since other tables may have
 /// it as their metatable.
 void push_frozen_form(lua_State* L, int table) {
-  if (lua_getmetatable(L, table)) push_metamethods(L, lua_gettop(L));
-  else lua_pushnil(L), lua_newtable(L);
+  if (lua_getmetatable(L, table))
+    push_metamethods(L, lua_gettop(L));
+  else
+    lua_pushnil(L), lua_newtable(L);
   lua_remove(L, -2);
   const int form = lua_gettop(L);
   lua_newtable(L);
@@ -169,8 +176,11 @@ void push_frozen_form(lua_State* L, int table) {
     lua_rawset(L, store);
   }
   switch (lua_getfield(L, form, "__index")) {
-    case LUA_TNIL: break;
-    case LUA_TFUNCTION: lua_rawseti(L, form, 4); break;
+    case LUA_TNIL:
+      break;
+    case LUA_TFUNCTION:
+      lua_rawseti(L, form, 4);
+      break;
     default:
       lua_newtable(L);
       lua_insert(L, -2);
@@ -178,8 +188,10 @@ void push_frozen_form(lua_State* L, int table) {
       lua_setmetatable(L, store);
   }
   lua_settop(L, store);
-  if (sortable(L, store)) push_sorted_keys(L, store);
-  else lua_pushnil(L);
+  if (sortable(L, store))
+    push_sorted_keys(L, store);
+  else
+    lua_pushnil(L);
   lua_rawseti(L, form, kKeys);
   push_metamethods(L, table);
   if (lua_getfield(L, -1, "__metatable") == LUA_TNIL) {
@@ -188,8 +200,10 @@ void push_frozen_form(lua_State* L, int table) {
   }
   lua_pop(L, 1);
   lua_rawseti(L, form, kMetatable);
-  if (lua_rawgeti(L, form, 4) == LUA_TNIL) lua_pushvalue(L, store);
-  else lua_pushcfunction(L, frozen_index), lua_remove(L, -2);
+  if (lua_rawgeti(L, form, 4) == LUA_TNIL)
+    lua_pushvalue(L, store);
+  else
+    lua_pushcfunction(L, frozen_index), lua_remove(L, -2);
   lua_setfield(L, form, "__index");
   lua_settop(L, store);
   lua_rawseti(L, form, kStore);
@@ -216,12 +230,19 @@ void empty(lua_State* L, int table) {
 }  // namespace
 
 int refuse_write(lua_State* L) {
-  return luaL_error(L, "this table was frozen when the scripts were loaded: what must outlive a mail belongs into notes");
+  return luaL_error(L,
+                    "this table was frozen when the scripts were loaded: what must outlive a mail belongs into notes");
 }
 
-bool push_frozen_store(lua_State* L, int index) { return push_part(L, index, kStore); }
-bool push_frozen_keys(lua_State* L, int index) { return push_part(L, index, kKeys); }
-bool push_frozen_metatable(lua_State* L, int index) { return push_part(L, index, kMetatable); }
+bool push_frozen_store(lua_State* L, int index) {
+  return push_part(L, index, kStore);
+}
+bool push_frozen_keys(lua_State* L, int index) {
+  return push_part(L, index, kKeys);
+}
+bool push_frozen_metatable(lua_State* L, int index) {
+  return push_part(L, index, kMetatable);
+}
 
 std::vector<KeptFault> freeze(lua_State* L, const std::vector<int>& roots) {
   const int top = lua_gettop(L);

@@ -1,9 +1,9 @@
-// After load, what scripts keep cannot change: state between messages lives elsewhere, so that a replay of the same mail
-// gives the same answers (pipeline.md).
+// After load, what scripts keep cannot change: state between messages lives elsewhere, so that a replay of the same
+// mail gives the same answers (pipeline.md).
 //
 // All tables that hooks, matchers, actions and globals reach are frozen in place: their values move to a table that
-// scripts cannot get at, and reading goes there. Functions that assign variables of an outer function, or keep iterators
-// or coroutines, are refused.
+// scripts cannot get at, and reading goes there. Functions that assign variables of an outer function, or keep
+// iterators or coroutines, are refused.
 //
 // Thread: where scripts are loaded.
 #pragma once

@@ -7,7 +7,9 @@
 namespace postern::lua {
 namespace {
 
-bool is_word(char c) { return is_ascii_alnum(c) || c == '_'; }
+bool is_word(char c) {
+  return is_ascii_alnum(c) || c == '_';
+}
 
 class Scanner {
  public:
@@ -118,7 +120,9 @@ int depth_change(const Token& token) {
 
 }  // namespace
 
-std::vector<Token> scan(std::string_view source) { return Scanner(source).run(); }
+std::vector<Token> scan(std::string_view source) {
+  return Scanner(source).run();
+}
 
 std::uint32_t column_of(const std::vector<Token>& tokens, std::uint32_t line, std::string_view word) {
   std::uint32_t first = 0, inside = 0;

@@ -21,50 +21,48 @@ TEST_CASE("an endless loop ends with the limit of instructions, and says where")
 
 TEST_CASE("pcall, xpcall, coroutines and metamethods do not swallow a limit") {
   World world;
-  for (const std::string body : {"while true do pcall(function() while true do end end) end",
-                           "pcall(pcall, function() while true do end end) return postern.reject(550, '5.0.0', 'went on')",
-                           "xpcall(function() while true do end end, function() while true do end end) while true do end",
-                           "while true do coroutine.wrap(function() while true do end end)() end",
-                           "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
-                           "while true do coroutine.wrap(function() end)() end",
-                           "local t = setmetatable({}, {__index = function() while true do end end}) pcall(function() return t.x end) while true do end",
-                           "local t = setmetatable({}, {__lt = function() while true do end end}) pcall(table.sort, {t, t, t})",
-                           "local function f() return pcall(f) end f() while true do end",
-                           "for i = 1, math.huge do pcall(error) end"})
+  for (const std::string body :
+       {"while true do pcall(function() while true do end end) end",
+        "pcall(pcall, function() while true do end end) return postern.reject(550, '5.0.0', 'went on')",
+        "xpcall(function() while true do end end, function() while true do end end) while true do end",
+        "while true do coroutine.wrap(function() while true do end end)() end",
+        "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+        "while true do coroutine.wrap(function() end)() end",
+        "local t = setmetatable({}, {__index = function() while true do end end}) pcall(function() return t.x end) "
+        "while true do end",
+        "local t = setmetatable({}, {__lt = function() while true do end end}) pcall(table.sort, {t, t, t})",
+        "local function f() return pcall(f) end f() while true do end", "for i = 1, math.huge do pcall(error) end"})
     CHECK_MESSAGE(code_of(world, body) == kTooLong, body);
 }
 
 TEST_CASE("memory is limited for each call, however it is taken") {
   World world;
-  for (const std::string body : {"local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
-                           "local s = 'x' while true do s = s .. s end",
-                           "return ('x'):rep(1 << 30)",
-                           "return ('x'):rep(1 << 36)",
-                           "local s = ('x'):rep(1 << 20) return (s:gsub('x', s))",
-                           "local s = ('x'):rep(1 << 20) local t = {} for i = 1, 100 do t[i] = s end return table.concat(t)",
-                           "local s = ('x'):rep(10 << 20) return string.format('%s%s%s%s', s, s, s, s)",
-                           "while true do pcall(string.rep, 'x', 40 << 20) end",
-                           "local t = {} while true do pcall(function() t[#t + 1] = ('y'):rep(100000) .. #t end) end"})
+  for (const std::string body :
+       {"local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
+        "local s = 'x' while true do s = s .. s end", "return ('x'):rep(1 << 30)", "return ('x'):rep(1 << 36)",
+        "local s = ('x'):rep(1 << 20) return (s:gsub('x', s))",
+        "local s = ('x'):rep(1 << 20) local t = {} for i = 1, 100 do t[i] = s end return table.concat(t)",
+        "local s = ('x'):rep(10 << 20) return string.format('%s%s%s%s', s, s, s, s)",
+        "while true do pcall(string.rep, 'x', 40 << 20) end",
+        "local t = {} while true do pcall(function() t[#t + 1] = ('y'):rep(100000) .. #t end) end"})
     CHECK_MESSAGE(code_of(world, body) == kTooMuch, body);
 }
 
 TEST_CASE("what C functions do counts as well") {
   World world;
-  for (const std::string body : {"return ('a'):rep(50000):find(('a*'):rep(20) .. 'b')",
-                           "return ('a'):rep(30):match(('a?'):rep(30) .. ('a'):rep(31))",
-                           "local s = ('a'):rep(100000) while true do s:find('.-b') end",
-                           "return ('('):rep(100000):find('%b()%b()%b()x')",
-                           "for _ in (('a'):rep(40000)):gmatch('.-.-.-b') do end",
-                           "return (('a'):rep(40000)):gsub('.-.-.-b', '')",
-                           "return table.move({}, 1, 1 << 60, 2)",
-                           "return table.unpack({}, 1, 1 << 60)",
-                           "return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 60)",
-                           "return table.concat(setmetatable({}, {__len = function() return 1 << 60 end, __index = function() return '' end}))",
-                           "local t = {} for i = 1, 5000 do table.insert(t, 1, i) end",
-                           "return ('x'):rep(1 << 40, '')",
-                           "local t = {} for i = 1, 4000 do t[i] = i end while true do next(t, 1) end",
-                           "local t = {} for i = 1, 1000 do t[i] = i end while true do for _ in pairs(t) do break end end",
-                           "local t = {} for i = 1, 1000 do t[i] = -i end while true do table.sort(t) end"}) {
+  for (const std::string body :
+       {"return ('a'):rep(50000):find(('a*'):rep(20) .. 'b')",
+        "return ('a'):rep(30):match(('a?'):rep(30) .. ('a'):rep(31))",
+        "local s = ('a'):rep(100000) while true do s:find('.-b') end", "return ('('):rep(100000):find('%b()%b()%b()x')",
+        "for _ in (('a'):rep(40000)):gmatch('.-.-.-b') do end", "return (('a'):rep(40000)):gsub('.-.-.-b', '')",
+        "return table.move({}, 1, 1 << 60, 2)", "return table.unpack({}, 1, 1 << 60)",
+        "return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 60)",
+        "return table.concat(setmetatable({}, {__len = function() return 1 << 60 end, __index = function() return '' "
+        "end}))",
+        "local t = {} for i = 1, 5000 do table.insert(t, 1, i) end", "return ('x'):rep(1 << 40, '')",
+        "local t = {} for i = 1, 4000 do t[i] = i end while true do next(t, 1) end",
+        "local t = {} for i = 1, 1000 do t[i] = i end while true do for _ in pairs(t) do break end end",
+        "local t = {} for i = 1, 1000 do t[i] = -i end while true do table.sort(t) end"}) {
     const std::string code = code_of(world, body);
     CHECK_MESSAGE((code == kTooLong || code == kTooMuch), body << ": " << code);
   }
@@ -82,7 +80,8 @@ TEST_CASE("deep recursion is an error of the script") {
   CHECK_FALSE(world.call());
   REQUIRE(world.hook("return (('a'):rep(300)):find(('a-'):rep(300) .. 'b')"));
   CHECK_FALSE(world.call());
-  REQUIRE(world.hook("local t = setmetatable({}, {}) getmetatable(t).__index = function(s, k) return s[k] end return t.x"));
+  REQUIRE(
+      world.hook("local t = setmetatable({}, {}) getmetatable(t).__index = function(s, k) return s[k] end return t.x"));
   CHECK_FALSE(world.call());
 }
 
@@ -94,7 +93,8 @@ TEST_CASE("a call that failed leaves its neighbours and the next call alone") {
     postern.on("mail", function(session, mail) local t = {} while true do t[#t + 1] = ("x"):rep(1000) .. #t end end)
     postern.on("rcpt", function(session, rcpt) return postern.reject(550, "5.0.0", ("y"):rep(100)) end)
     postern.on("data", function(session, mail) while true do end end)
-  )"), world.problems);
+  )"),
+                  world.problems);
   for (int i = 0; i < 200; ++i) {
     CHECK(world.call(0).error().code == kTooMuch);
     CHECK(world.said(1) == std::string(100, 'y'));
@@ -125,11 +125,12 @@ TEST_CASE("a loop while scripts are loaded is reported") {
 
 TEST_CASE("what scripts must not have is not there") {
   World world;
-  for (const std::string name : {"load", "loadstring", "dofile", "loadfile", "collectgarbage", "io", "debug", "package", "string.dump", "math.randomseed", "os.execute",
-                           "os.getenv", "warn"})
+  for (const std::string name : {"load", "loadstring", "dofile", "loadfile", "collectgarbage", "io", "debug", "package",
+                                 "string.dump", "math.randomseed", "os.execute", "os.getenv", "warn"})
     CHECK_MESSAGE(world.eval("return " + name) == "is nil", name);
-  for (const std::string body : {"return pcall(setmetatable, {}, {__gc = function() end})", "return pcall(setmetatable, {}, {__close = function() end})",
-                           "return pcall(setmetatable, {}, {__mode = 'k'})"})
+  for (const std::string body :
+       {"return pcall(setmetatable, {}, {__gc = function() end})",
+        "return pcall(setmetatable, {}, {__close = function() end})", "return pcall(setmetatable, {}, {__mode = 'k'})"})
     CHECK_MESSAGE(world.eval(body) == "is false", body);
   CHECK(world.eval("return tostring({}) .. tostring(print) .. string.format('%s', {})") == "is tablefunctiontable");
   CHECK(world.eval("return getmetatable('') or 'hidden'") == "is hidden");

@@ -16,7 +16,8 @@ postern.pipeline "root" {
   { act.deliver },
 }
 postern.pipeline("local", { { act.deliver { folder = "INBOX", flags = { "\\Seen" } } } })
-)"), world.problems);
+)"),
+                  world.problems);
   REQUIRE(world.rules->pipelines.size() == 2);
   CHECK(world.rules->pipelines.at("root").origin.to_string() == "test.lua:4:18");
   CHECK(world.rule(0).name == "root#1");
@@ -28,8 +29,9 @@ postern.pipeline("local", { { act.deliver { folder = "INBOX", flags = { "\\Seen"
   CHECK(world.rule(1).actions.size() == 2);
   CHECK(world.rule(2).name == "root#3");
   CHECK_FALSE(world.rule(2).when);
-  CHECK(world.made == std::vector<std::string>{"relay_limit 100", "go \"local\"", "recipient_is \"bob@ours.example\"", "set_header [\"X-A\", \"b\"]",
-                                               "deliver {folder=\"Archive\"}", "deliver nothing", "deliver {flags=[\"\\Seen\"], folder=\"INBOX\"}"});
+  CHECK(world.made == std::vector<std::string>{"relay_limit 100", "go \"local\"", "recipient_is \"bob@ours.example\"",
+                                               "set_header [\"X-A\", \"b\"]", "deliver {folder=\"Archive\"}",
+                                               "deliver nothing", "deliver {flags=[\"\\Seen\"], folder=\"INBOX\"}"});
   CHECK(world.rules->hash != 0);
 }
 
@@ -39,7 +41,8 @@ TEST_CASE("arguments arrive as they were written") {
 local a = act.deliver("a", 1, 2.5, true, { 1, 2 }, { x = { y = {} } }, nil, { "p", q = 1 })
 local b = match.recipient_is { "a", "b" }
 local c = match.all_of { match.all, function() end, match.recipient_is "x" }
-postern.pipeline "root" { { act.deliver } })"), world.problems);
+postern.pipeline "root" { { act.deliver } })"),
+                  world.problems);
   CHECK(world.made[0] == "deliver [\"a\", 1, float 2.500000, true, [1, 2], {x={y=[]}}, nothing, {1=\"p\", q=1}]");
   CHECK(world.made[1] == "recipient_is [\"a\", \"b\"]");
   CHECK(world.made[4] == "all_of [matcher all, matcher function, matcher recipient_is]");
@@ -51,13 +54,16 @@ TEST_CASE("operators combine matchers") {
 local a, b = match.recipient_is "a", match.all
 local c = a * b + -a
 local function f() end
-postern.pipeline "root" { { when = c * f, act.deliver } })"), world.problems);
+postern.pipeline "root" { { when = c * f, act.deliver } })"),
+                  world.problems);
   CHECK(world.rule(0).when->name() == "all_of");
   CHECK(world.made[2] == "all_of [matcher recipient_is, matcher all]");
   CHECK(world.made[3] == "none_of [matcher recipient_is]");
   CHECK(world.made[4] == "any_of [matcher all_of, matcher none_of]");
   CHECK_FALSE(world.load(kHead + "local x = match.all * 3"));
-  CHECK(world.problems == "test.lua:3:21: error: a number stands where a matcher or a function must\n  3 | local x = match.all * 3\n    |                     ^\n");
+  CHECK(world.problems ==
+        "test.lua:3:21: error: a number stands where a matcher or a function must\n  3 | local x = match.all * 3\n    "
+        "|                     ^\n");
 }
 
 TEST_CASE("hooks know their stage, role, name and place") {
@@ -67,7 +73,8 @@ postern.on("connect", function(session) end)
 postern.on("rcpt", { role = "mx", name = "lists", on_error = "skip" }, function(session, rcpt) end)
 postern.on("mail", { role = { "submission", "submissions" } }, function(session, mail) end)
 postern.waive("lint.no_loop_guard", "the next server has one")
-)"), world.problems);
+)"),
+                  world.problems);
   REQUIRE(world.rules->hooks.size() == 4);
   CHECK(world.rules->hooks[0].name == "test.lua:4");
   CHECK(world.rules->hooks[0].origin.to_string() == "test.lua:4:12");
@@ -176,14 +183,18 @@ TEST_CASE("syntax and other errors name file, line and column") {
     CHECK_FALSE(world.load(text));
     return world.problems;
   };
-  CHECK(problem("local x = = 1\n") == "test.lua:1:9: error: unexpected symbol near '='\n  1 | local x = = 1\n    |         ^\n");
-  CHECK(problem("local t = {\n  1,\n") == "test.lua:3:1: error: unexpected symbol near <eof>\n  3 | \n    | ^\n");
+  CHECK(problem("local x = = 1\n") ==
+        "test.lua:1:9: error: unexpected symbol near '='\n  1 | local x = = 1\n    |         ^\n");
+  CHECK(problem("local t = {\n  1,\n").starts_with("test.lua:3:1: error: unexpected symbol near <eof>\n"));
   CHECK(problem("x = 'abc\n").starts_with("test.lua:1:5: error: unfinished string near ''abc'\n"));
-  CHECK(problem("local a = {}\nlocal b = a.c.d\n") == "test.lua:2:13: error: attempt to index a nil value (field 'c')\n  2 | local b = a.c.d\n    |             ^\n");
-  CHECK(problem("\n  nothing()\n") == "test.lua:2:3: error: attempt to call a nil value (global 'nothing')\n  2 |   nothing()\n    |   ^\n");
+  CHECK(problem("local a = {}\nlocal b = a.c.d\n") ==
+        "test.lua:2:13: error: attempt to index a nil value (field 'c')\n  2 | local b = a.c.d\n    |             ^\n");
+  CHECK(problem("\n  nothing()\n") ==
+        "test.lua:2:3: error: attempt to call a nil value (global 'nothing')\n  2 |   nothing()\n    |   ^\n");
   CHECK(problem("error('own words')").starts_with("test.lua:1:1: error: own words\n"));
   CHECK(problem("error({})").find("error: table") != std::string::npos);
-  CHECK(problem("require 'no.such'").find("there is no script 'no/such.lua' below the script folders") != std::string::npos);
+  CHECK(problem("require 'no.such'").find("there is no script 'no/such.lua' below the script folders") !=
+        std::string::npos);
   CHECK(problem("require '../etc/passwd'").find("is no name of a script") != std::string::npos);
   CHECK(problem("require '/etc/passwd'").find("is no name of a script") != std::string::npos);
   CHECK(problem("goto nowhere").find("test.lua:1:") != std::string::npos);
@@ -203,10 +214,15 @@ TEST_CASE("a broken file does not hide what is wrong in the next") {
 
 TEST_CASE("scripts require others below their folders, once") {
   World world;
-  world.write("lib/lists.lua", "counted = (counted or 0) + 1\nlocal M = {}\nfunction M.hosts() return { 'a', 'b' } end\nreturn M\n");
+  world.write("lib/lists.lua",
+              "counted = (counted or 0) + 1\nlocal M = {}\nfunction M.hosts() return { 'a', 'b' } end\nreturn M\n");
   world.write("selfish.lua", "return require 'selfish'");
-  REQUIRE_MESSAGE(world.load("local postern = require 'postern'\nlocal a, b = require 'lib.lists', require 'lib.lists'\nassert(a == b and counted == 1)\n"
-                             "postern.on('mail', function() return postern.reject(550, '5.0.0', table.concat(a.hosts(), ',')) end)"), world.problems);
+  REQUIRE_MESSAGE(
+      world.load(
+          "local postern = require 'postern'\nlocal a, b = require 'lib.lists', require 'lib.lists'\nassert(a == b and "
+          "counted == 1)\n"
+          "postern.on('mail', function() return postern.reject(550, '5.0.0', table.concat(a.hosts(), ',')) end)"),
+      world.problems);
   CHECK(world.said() == "a,b");
   CHECK_FALSE(world.load("require 'selfish'"));
   CHECK(world.problems.find("'selfish' requires itself") != std::string::npos);
@@ -227,7 +243,8 @@ for _, who in ipairs { "a", "b" } do
 end
 rules[#rules + 1] = { act.deliver }
 postern.pipeline("root", rules)
-)"), world.problems);
+)"),
+                  world.problems);
   CHECK(world.rule(0).origin.to_string() == "test.lua:6:38");
   CHECK(world.rule(2).origin.to_string() == "test.lua:8:27");
 }

@@ -64,7 +64,9 @@ Loader::Loader(ScriptState& state, const RuleRegistry& registry, RuleSet& rules,
   state_.begin_load(*this);
 }
 
-Loader::~Loader() { state_.end_load(); }
+Loader::~Loader() {
+  state_.end_load();
+}
 
 std::string Loader::name_of(const std::filesystem::path& file) const {
   const std::string name = file.filename().string();
@@ -105,7 +107,7 @@ void Loader::run(const std::filesystem::path& file) {
   const Source* source = read(file, name_of(file));
   if (!source) return;
   lua_State* L = state_.main();
-  folders_.push_back(file.parent_path());
+  folders_.push_back(file.has_parent_path() ? file.parent_path() : std::filesystem::path("."));
   lua_pushcfunction(L, bound<describe_error>);
   if (load_chunk(L, *source) && lua_pcall(L, 0, 0, 1) != LUA_OK) report_failure(L, *source);
   lua_settop(L, 0);
@@ -143,7 +145,8 @@ Origin Loader::place(std::string_view source, std::uint32_t line, std::string_vi
 
 Origin Loader::origin(lua_State* L, int level, std::string_view word) const {
   lua_Debug info;
-  if (!lua_getstack(L, level, &info) || !lua_getinfo(L, "Sl", &info) || info.source[0] != '@' || info.currentline < 1) return {};
+  if (!lua_getstack(L, level, &info) || !lua_getinfo(L, "Sl", &info) || info.source[0] != '@' || info.currentline < 1)
+    return {};
   return place(info.source + 1, static_cast<std::uint32_t>(info.currentline), word);
 }
 
@@ -159,7 +162,8 @@ std::vector<Origin> Loader::origins_of_rules(const Origin& call) const {
   if (!call.source) return out;
   const auto found = sources_.find(call.source->name());
   if (found == sources_.end()) return out;
-  for (const Place& one : elements_of_pipeline(found->second.tokens, call.line)) out.push_back({call.source, one.line, one.column});
+  for (const Place& one : elements_of_pipeline(found->second.tokens, call.line))
+    out.push_back({call.source, one.line, one.column});
   return out;
 }
 
@@ -181,7 +185,9 @@ void Loader::require(lua_State* L, std::string_view name) {
     well_formed = well_formed && (is_ascii_alnum(c) || c == '_' || c == '-' || c == '.');
     if (c == '.') c = '/';
   }
-  if (!well_formed) luaL_error(L, "'%s' is no name of a script: letters, digits, _ and -, folders divided by dots", std::string(name).c_str());
+  if (!well_formed)
+    luaL_error(L, "'%s' is no name of a script: letters, digits, _ and -, folders divided by dots",
+               std::string(name).c_str());
   relative += ".lua";
   for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {
     std::error_code error;
@@ -189,7 +195,8 @@ void Loader::require(lua_State* L, std::string_view name) {
     // What a link leads to must lie below the folder as well.
     const auto base = std::filesystem::canonical(*folder, error).string() + "/";
     const auto file = std::filesystem::canonical(*folder / relative, error);
-    if (error || !file.string().starts_with(base)) luaL_error(L, "'%s' lies outside of the script folders", relative.c_str());
+    if (error || !file.string().starts_with(base))
+      luaL_error(L, "'%s' lies outside of the script folders", relative.c_str());
     const Source* source = read(file, relative);
     if (!source) luaL_error(L, "'%s' cannot be read", relative.c_str());
     modules_.emplace(name, 0);
@@ -213,13 +220,14 @@ void Loader::finish() {
   } work{this, {}};
   lua_settop(L, 0);
   lua_pushcfunction(L, bound<[](lua_State* state) {
-    auto* its = static_cast<Work*>(lua_touserdata(state, 1));
-    its->faults = freeze(state, its->loader->roots_);
-    return 0;
-  }>);
+                      auto* its = static_cast<Work*>(lua_touserdata(state, 1));
+                      its->faults = freeze(state, its->loader->roots_);
+                      return 0;
+                    }>);
   lua_pushlightuserdata(L, &work);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK)
-    diagnostics_.error({}, fmt::format("the scripts could not be frozen: {}", lua_type(L, -1) == LUA_TSTRING ? raw_text(L, -1) : "?"));
+    diagnostics_.error(
+        {}, fmt::format("the scripts could not be frozen: {}", lua_type(L, -1) == LUA_TSTRING ? raw_text(L, -1) : "?"));
   for (const KeptFault& fault : work.faults)
     diagnostics_.error(place(fault.source, fault.line, fault.word), fault.text,
                        "keep what changes in notes of the session, the mail or the recipient");

@@ -47,14 +47,16 @@ class TestAction final : public Action {
 inline std::vector<std::shared_ptr<Matcher>> parts_of(const ScriptValue& value) {
   std::vector<std::shared_ptr<Matcher>> parts;
   const auto* list = std::get_if<ScriptValue::List>(&value.value);
-  if (list && list->size() == 1 && std::holds_alternative<ScriptValue::List>(list->front().value)) list = std::get_if<ScriptValue::List>(&list->front().value);
+  if (list && list->size() == 1 && std::holds_alternative<ScriptValue::List>(list->front().value))
+    list = std::get_if<ScriptValue::List>(&list->front().value);
   if (list)
     for (const ScriptValue& one : *list)
       if (const auto* matcher = std::get_if<std::shared_ptr<Matcher>>(&one.value)) parts.push_back(*matcher);
   return parts;
 }
 
-inline Task<Result<RecipientSet>> run_parts(std::string how, std::vector<std::shared_ptr<Matcher>> parts, RuleCall call) {
+inline Task<Result<RecipientSet>> run_parts(std::string how, std::vector<std::shared_ptr<Matcher>> parts,
+                                            RuleCall call) {
   RecipientSet all = call.recipients, any = RecipientSet::none(call.recipients.size());
   for (const auto& part : parts) {
     auto one = co_await part->match(call);
@@ -92,10 +94,14 @@ inline std::string spell(const ScriptValue& value) {
 class TestEffects final : public Effects {
  public:
   TestEffects(Executor& executor, Resolver& resolver) : executor_(executor), resolver_(resolver) {}
-  Task<DnsAnswer> dns(std::string name, RecordType type) override { return resolver_.query(std::move(name), type, Deadline::after(limit)); }
+  Task<DnsAnswer> dns(std::string name, RecordType type) override {
+    return resolver_.query(std::move(name), type, Deadline::after(limit));
+  }
   WallTime clock() override { return executor_.wall(); }
   double random() override { return 0.5; }
-  void log(std::string_view level, std::string_view text) override { logged += std::string(level) + ": " + std::string(text) + "\n"; }
+  void log(std::string_view level, std::string_view text) override {
+    logged += std::string(level) + ": " + std::string(text) + "\n";
+  }
   void count(std::string_view counter, std::int64_t by) override { counted[std::string(counter)] += by; }
   Trail& trail() override { return trail_; }
   Directory& directory() override { std::abort(); }
@@ -162,7 +168,10 @@ struct World {
   }
   /// Loads a script with one hook, whose body this is.
   bool hook(const std::string& body) {
-    return load("local postern = require 'postern'\nlocal dns = postern.dns\npostern.on('rcpt', function(session, rcpt, mail)\n" + body + "\nend)\n");
+    return load(
+        "local postern = require 'postern'\nlocal dns = postern.dns\npostern.on('rcpt', function(session, rcpt, "
+        "mail)\n" +
+        body + "\nend)\n");
   }
 
   template <class T>
@@ -176,8 +185,10 @@ struct World {
   }
 
   HookCall call_at(Stage stage) {
-    const bool early = stage == Stage::kConnect || stage == Stage::kEhlo || stage == Stage::kStarttls || stage == Stage::kAuth;
-    return {stage, session, early ? nullptr : &mail, stage == Stage::kRcpt ? &mail.envelope.recipients[1] : nullptr, effects};
+    const bool early =
+        stage == Stage::kConnect || stage == Stage::kEhlo || stage == Stage::kStarttls || stage == Stage::kAuth;
+    return {stage, session, early ? nullptr : &mail, stage == Stage::kRcpt ? &mail.envelope.recipients[1] : nullptr,
+            effects};
   }
   Result<Verdict> call(std::size_t number = 0) {
     REQUIRE_MESSAGE(rules, problems);
@@ -191,7 +202,9 @@ struct World {
   }
   /// Runs a body that returns a value, and gives it as text.
   std::string eval(const std::string& body) {
-    if (!hook("local function body()\n" + body + "\nend\nreturn postern.reject(550, '5.0.0', 'is ' .. tostring(body()))")) return problems;
+    if (!hook("local function body()\n" + body +
+              "\nend\nreturn postern.reject(550, '5.0.0', 'is ' .. tostring(body()))"))
+      return problems;
     return said();
   }
 
@@ -222,20 +235,24 @@ struct World {
   }
 
   void matcher(std::string_view name, std::function<Task<Result<RecipientSet>>(RuleCall, const ScriptValue&)> fn) {
-    registry->add(MatcherDeclaration{name, "", "", "", {}, [this, name, fn](const ScriptValue& value) -> Result<std::shared_ptr<Matcher>> {
-                                       made.push_back(std::string(name) + " " + spell(value));
-                                       return std::make_shared<TestMatcher>(std::string(name), [fn, value](RuleCall call) { return fn(call, value); });
-                                     }});
+    registry->add(MatcherDeclaration{
+        name, "", "", "", {}, [this, name, fn](const ScriptValue& value) -> Result<std::shared_ptr<Matcher>> {
+          made.push_back(std::string(name) + " " + spell(value));
+          return std::make_shared<TestMatcher>(std::string(name),
+                                               [fn, value](RuleCall call) { return fn(call, value); });
+        }});
   }
   void action(std::string_view name, std::string_view example, ActionResult::Kind kind) {
-    registry->add(ActionDeclaration{name, "", example, "", {}, [this, name, kind](const ScriptValue& value) -> Result<std::shared_ptr<Action>> {
-                                      made.push_back(std::string(name) + " " + spell(value));
-                                      ActionResult result;
-                                      result.kind = kind;
-                                      if (const auto* text = std::get_if<std::string>(&value.value)) result.pipeline = *text;
-                                      if (name == "deliver" && std::holds_alternative<std::int64_t>(value.value)) return fault("x", "folder must be a string");
-                                      return std::make_shared<TestAction>(std::string(name), result);
-                                    }});
+    registry->add(ActionDeclaration{
+        name, "", example, "", {}, [this, name, kind](const ScriptValue& value) -> Result<std::shared_ptr<Action>> {
+          made.push_back(std::string(name) + " " + spell(value));
+          ActionResult result;
+          result.kind = kind;
+          if (const auto* text = std::get_if<std::string>(&value.value)) result.pipeline = *text;
+          if (name == "deliver" && std::holds_alternative<std::int64_t>(value.value))
+            return fault("x", "folder must be a string");
+          return std::make_shared<TestAction>(std::string(name), result);
+        }});
   }
   void declare() {
     using Done = Task<Result<RecipientSet>>;
@@ -244,10 +261,12 @@ struct World {
       RecipientSet out = RecipientSet::none(call.recipients.size());
       const auto* text = std::get_if<std::string>(&value.value);
       for (std::size_t i = 0; i < out.size(); ++i)
-        if (text && call.recipients.contains(i) && call.transaction.envelope.recipients[i].address.to_string() == *text) out.insert(i);
+        if (text && call.recipients.contains(i) && call.transaction.envelope.recipients[i].address.to_string() == *text)
+          out.insert(i);
       return Done::ready(out);
     });
-    matcher("relay_limit", [](RuleCall call, const ScriptValue&) { return Done::ready(RecipientSet::none(call.recipients.size())); });
+    matcher("relay_limit",
+            [](RuleCall call, const ScriptValue&) { return Done::ready(RecipientSet::none(call.recipients.size())); });
     for (const char* how : {"all_of", "any_of", "none_of"})
       matcher(how, [how](RuleCall call, const ScriptValue& value) { return run_parts(how, parts_of(value), call); });
     action("deliver", "act.deliver { folder = \"Junk\" }", ActionResult::Kind::kFinal);

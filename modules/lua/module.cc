@@ -8,7 +8,9 @@
 namespace postern::lua {
 namespace {
 
-Limits limits_of(const LuaSettings& settings) { return {settings.instructions, settings.memory.bytes, settings.wall_clock}; }
+Limits limits_of(const LuaSettings& settings) {
+  return {settings.instructions, settings.memory.bytes, settings.wall_clock};
+}
 
 class LuaModule final : public Module {
  public:

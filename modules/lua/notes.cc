@@ -24,24 +24,31 @@ Notes* find_notes(lua_State* L, const NotesHandle& handle, bool make) {
 }
 
 void push_note(lua_State* L, const NoteValue& value) {
-  if (const bool* yes = std::get_if<bool>(&value)) lua_pushboolean(L, *yes);
-  else if (const auto* whole = std::get_if<std::int64_t>(&value)) lua_pushinteger(L, *whole);
-  else if (const double* real = std::get_if<double>(&value)) lua_pushnumber(L, *real);
-  else push(L, std::get<std::string>(value));
+  if (const bool* yes = std::get_if<bool>(&value))
+    lua_pushboolean(L, *yes);
+  else if (const auto* whole = std::get_if<std::int64_t>(&value))
+    lua_pushinteger(L, *whole);
+  else if (const double* real = std::get_if<double>(&value))
+    lua_pushnumber(L, *real);
+  else
+    push(L, std::get<std::string>(value));
 }
 
 int get(lua_State* L) {
   const Notes* notes = find_notes(L, check_box<NotesHandle>(L, 1), false);
   const std::string_view name = check_text(L, 2);
   const auto found = notes ? notes->find(name) : Notes::const_iterator();
-  if (notes && found != notes->end()) push_note(L, found->second);
-  else lua_pushnil(L);
+  if (notes && found != notes->end())
+    push_note(L, found->second);
+  else
+    lua_pushnil(L);
   return 1;
 }
 
 NoteValue check_note(lua_State* L, int index) {
   switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN: return lua_toboolean(L, index) != 0;
+    case LUA_TBOOLEAN:
+      return lua_toboolean(L, index) != 0;
     case LUA_TNUMBER:
       if (lua_isinteger(L, index)) return static_cast<std::int64_t>(lua_tointeger(L, index));
       return static_cast<double>(lua_tonumber(L, index));
@@ -50,21 +57,25 @@ NoteValue check_note(lua_State* L, int index) {
       if (text.size() > kMaxNoteText) luaL_error(L, "a note holds at most %d octets", static_cast<int>(kMaxNoteText));
       return std::string(text);
     }
-    default: luaL_error(L, "a note is a string, a number or a boolean, not %s", luaL_typename(L, index)); std::unreachable();
+    default:
+      luaL_error(L, "a note is a string, a number or a boolean, not %s", luaL_typename(L, index));
+      std::unreachable();
   }
 }
 
 int set(lua_State* L) {
   const auto& handle = check_box<NotesHandle>(L, 1);
   const std::string_view name = check_text(L, 2);
-  if (name.empty() || name.size() > kMaxNoteName) return luaL_error(L, "the name of a note has 1 to %d octets", static_cast<int>(kMaxNoteName));
+  if (name.empty() || name.size() > kMaxNoteName)
+    return luaL_error(L, "the name of a note has 1 to %d octets", static_cast<int>(kMaxNoteName));
   Notes& notes = *find_notes(L, handle, true);
   if (lua_isnil(L, 3)) {
     if (const auto found = notes.find(name); found != notes.end()) notes.erase(found);
     return 0;
   }
   NoteValue value = check_note(L, 3);
-  if (notes.size() >= kMaxNotes && !notes.contains(name)) return luaL_error(L, "more than %d notes", static_cast<int>(kMaxNotes));
+  if (notes.size() >= kMaxNotes && !notes.contains(name))
+    return luaL_error(L, "more than %d notes", static_cast<int>(kMaxNotes));
   notes.insert_or_assign(std::string(name), std::move(value));
   return 0;
 }
@@ -87,7 +98,8 @@ int pairs(lua_State* L) {
 }  // namespace
 
 void open_notes(lua_State* L) {
-  constexpr luaL_Reg kNotes[] = {{"__index", bound<get>}, {"__newindex", bound<set>}, {"__pairs", bound<pairs>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kNotes[] = {
+      {"__index", bound<get>}, {"__newindex", bound<set>}, {"__pairs", bound<pairs>}, {nullptr, nullptr}};
   define_box<NotesHandle>(L, kNotes);
 }
 

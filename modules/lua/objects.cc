@@ -23,8 +23,10 @@ int no_field(lua_State* L, const char* object, std::string_view name) {
 namespace {
 
 int push_text_or_nil(lua_State* L, std::string_view text) {
-  if (text.empty()) lua_pushnil(L);
-  else push(L, text);
+  if (text.empty())
+    lua_pushnil(L);
+  else
+    push(L, text);
   return 1;
 }
 
@@ -76,15 +78,19 @@ int client_index(lua_State* L) {
   return no_field(L, "client", name);
 }
 
-Transaction& mail_of(lua_State* L) { return *check_box<MailHandle>(L, 1).call(L).transaction; }
+Transaction& mail_of(lua_State* L) {
+  return *check_box<MailHandle>(L, 1).call(L).transaction;
+}
 
 int mail_header(lua_State* L) {
   const Transaction& mail = mail_of(L);
   const std::string_view name = check_text(L, 2);
   ScriptState::charge(L, static_cast<std::int64_t>(mail.headers().size()) / 64 + 1);
   const auto field = HeaderBlock(mail.headers()).find(name);
-  if (field) push(L, field->decoded());
-  else lua_pushnil(L);
+  if (field)
+    push(L, field->decoded());
+  else
+    lua_pushnil(L);
   return 1;
 }
 

@@ -66,7 +66,9 @@ struct AnswerBox {
 };
 
 /// The handle of the call that runs in `fiber`.
-inline Handle handle_of(Fiber& fiber) { return {&fiber, fiber.generation}; }
+inline Handle handle_of(Fiber& fiber) {
+  return {&fiber, fiber.generation};
+}
 
 void open_addresses(lua_State* L);   // addresses.cc: IP addresses and DNS answers
 void open_notes(lua_State* L);       // notes.cc

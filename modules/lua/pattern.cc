@@ -10,17 +10,38 @@ bool in_class(unsigned char c, char letter) {
   const char ch = static_cast<char>(c);
   bool inside = false;
   switch (ascii_lower(letter)) {
-    case 'a': inside = is_ascii_alpha(ch); break;
-    case 'c': inside = c < 0x20 || c == 0x7f; break;
-    case 'd': inside = is_ascii_digit(ch); break;
-    case 'g': inside = c > 0x20 && c < 0x7f; break;
-    case 'l': inside = ch >= 'a' && ch <= 'z'; break;
-    case 'p': inside = c > 0x20 && c < 0x7f && !is_ascii_alnum(ch); break;
-    case 's': inside = ch == ' ' || (c >= 9 && c <= 13); break;
-    case 'u': inside = ch >= 'A' && ch <= 'Z'; break;
-    case 'w': inside = is_ascii_alnum(ch); break;
-    case 'x': inside = is_ascii_digit(ch) || (ascii_lower(ch) >= 'a' && ascii_lower(ch) <= 'f'); break;
-    default: return letter == ch;
+    case 'a':
+      inside = is_ascii_alpha(ch);
+      break;
+    case 'c':
+      inside = c < 0x20 || c == 0x7f;
+      break;
+    case 'd':
+      inside = is_ascii_digit(ch);
+      break;
+    case 'g':
+      inside = c > 0x20 && c < 0x7f;
+      break;
+    case 'l':
+      inside = ch >= 'a' && ch <= 'z';
+      break;
+    case 'p':
+      inside = c > 0x20 && c < 0x7f && !is_ascii_alnum(ch);
+      break;
+    case 's':
+      inside = ch == ' ' || (c >= 9 && c <= 13);
+      break;
+    case 'u':
+      inside = ch >= 'A' && ch <= 'Z';
+      break;
+    case 'w':
+      inside = is_ascii_alnum(ch);
+      break;
+    case 'x':
+      inside = is_ascii_digit(ch) || (ascii_lower(ch) >= 'a' && ascii_lower(ch) <= 'f');
+      break;
+    default:
+      return letter == ch;
   }
   return letter >= 'A' && letter <= 'Z' ? !inside : inside;
 }
@@ -28,7 +49,11 @@ bool in_class(unsigned char c, char letter) {
 }  // namespace
 
 Pattern::Pattern(std::string_view pattern, std::string_view subject, std::int64_t& steps)
-    : pattern_(pattern), subject_(subject), steps_(steps), anchored_(pattern.starts_with('^')), begin_(anchored_ ? 1 : 0) {}
+    : pattern_(pattern),
+      subject_(subject),
+      steps_(steps),
+      anchored_(pattern.starts_with('^')),
+      begin_(anchored_ ? 1 : 0) {}
 
 bool Pattern::step(std::int64_t count) {
   if (fault_ != PatternFault::kNone) return false;
@@ -170,9 +195,12 @@ std::size_t Pattern::close_capture(std::size_t s, std::size_t p) {
 
 std::size_t Pattern::escape(std::size_t s, std::size_t p) {
   switch (pattern_[p + 1]) {
-    case 'b': return balance(s, p + 2);
-    case 'f': return frontier(s, p + 2);
-    default: return back_reference(s, p + 1);
+    case 'b':
+      return balance(s, p + 2);
+    case 'f':
+      return frontier(s, p + 2);
+    default:
+      return back_reference(s, p + 1);
   }
 }
 
@@ -202,7 +230,8 @@ std::size_t Pattern::frontier(std::size_t s, std::size_t p) {
 
 std::size_t Pattern::back_reference(std::size_t s, std::size_t p) {
   const auto index = static_cast<std::size_t>(pattern_[p] - '1');
-  if (index >= level_ || captures_[index].length >= Capture::kPosition) return malformed("invalid capture index in pattern");
+  if (index >= level_ || captures_[index].length >= Capture::kPosition)
+    return malformed("invalid capture index in pattern");
   const Capture& capture = captures_[index];
   if (!step(static_cast<std::int64_t>(capture.length / 16))) return kNo;
   const std::string_view wanted = subject_.substr(capture.begin, capture.length);
@@ -255,10 +284,14 @@ bool Pattern::fits(std::size_t s, std::size_t p, std::size_t next) {
   if (s >= subject_.size()) return false;
   const auto c = static_cast<unsigned char>(subject_[s]);
   switch (pattern_[p]) {
-    case '.': return true;
-    case '%': return in_class(c, pattern_[p + 1]);
-    case '[': return step(static_cast<std::int64_t>((next - p) / 16)) && in_set(c, p, next - 1);
-    default: return pattern_[p] == static_cast<char>(c);
+    case '.':
+      return true;
+    case '%':
+      return in_class(c, pattern_[p + 1]);
+    case '[':
+      return step(static_cast<std::int64_t>((next - p) / 16)) && in_set(c, p, next - 1);
+    default:
+      return pattern_[p] == static_cast<char>(c);
   }
 }
 

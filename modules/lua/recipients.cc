@@ -23,13 +23,16 @@ int recipient_index(lua_State* L) {
   if (name == "user") return push(L, address.base()), 1;
   if (name == "domain") return push(L, address.domain().ascii()), 1;
   if (name == "tag") {
-    if (address.tag().empty()) lua_pushnil(L);
-    else push(L, address.tag());
+    if (address.tag().empty())
+      lua_pushnil(L);
+    else
+      push(L, address.tag());
     return 1;
   }
   if (name == "notes") {
     // At rcpt it is not among the mail's recipients yet: its notes wait in the place that it will have.
-    const std::size_t at = handle.index == RecipientHandle::kAsked ? handle.call(L).transaction->envelope.recipients.size() : handle.index;
+    const std::size_t at =
+        handle.index == RecipientHandle::kAsked ? handle.call(L).transaction->envelope.recipients.size() : handle.index;
     return push_box(L, NotesHandle{handle, NotesHandle::Of::kRecipient, at}), 1;
   }
   return no_field(L, "recipient", name);
@@ -86,8 +89,10 @@ int recipients_where(lua_State* L) {
 }
 
 void open_recipients(lua_State* L) {
-  constexpr luaL_Reg kRecipient[] = {{"__index", bound<recipient_index>}, {"__tostring", bound<recipient_text>}, {nullptr, nullptr}};
-  constexpr luaL_Reg kSelection[] = {{"__len", selection_length}, {"__tostring", bound<selection_text>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kRecipient[] = {
+      {"__index", bound<recipient_index>}, {"__tostring", bound<recipient_text>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kSelection[] = {
+      {"__len", selection_length}, {"__tostring", bound<selection_text>}, {nullptr, nullptr}};
   define_box<RecipientHandle>(L, kRecipient);
   define_box<SelectionBox>(L, kSelection);
 }

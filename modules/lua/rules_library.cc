@@ -20,7 +20,8 @@ Loader& loading(lua_State* L, const char* what) {
   return *loader;
 }
 
-// ---- match.x, act.y --------------------------------------------------------------------------------------------------
+// ---- match.x, act.y
+// --------------------------------------------------------------------------------------------------
 
 /// What is wrong with a name that is not declared.
 void report_unknown(Loader& loader, RuleRef::Kind kind, const std::string& name, const Origin& origin) {
@@ -28,7 +29,8 @@ void report_unknown(Loader& loader, RuleRef::Kind kind, const std::string& name,
   const bool matcher = kind == RuleRef::Kind::kMatcher;
   const std::string_view what = matcher ? "matcher" : "mailet";
   if (const std::string_view room = registry.future(name); !room.empty())
-    return loader.diagnostics().error(origin, fmt::format("the {} \"{}\" is not there yet: it comes with {}", what, name, room));
+    return loader.diagnostics().error(
+        origin, fmt::format("the {} \"{}\" is not there yet: it comes with {}", what, name, room));
   if (matcher ? registry.action(name) != nullptr : registry.matcher(name) != nullptr)
     return loader.diagnostics().error(origin, fmt::format("\"{}\" is a {}", name, matcher ? "mailet" : "matcher"),
                                       fmt::format("write {}.{}", matcher ? "act" : "match", name));
@@ -45,8 +47,10 @@ int find_rule(lua_State* L) {
   rule.kind = kind;
   rule.name = check_text(L, 2);
   rule.origin = loader.origin(L, 1, rule.name);
-  if (kind == RuleRef::Kind::kMatcher) rule.matcher_declaration = loader.registry().matcher(rule.name);
-  else rule.action_declaration = loader.registry().action(rule.name);
+  if (kind == RuleRef::Kind::kMatcher)
+    rule.matcher_declaration = loader.registry().matcher(rule.name);
+  else
+    rule.action_declaration = loader.registry().action(rule.name);
   if (!rule.matcher_declaration && !rule.action_declaration) {
     report_unknown(loader, kind, rule.name, rule.origin);
     rule.broken = true;
@@ -72,8 +76,10 @@ int call_rule(lua_State* L) {
     ScriptValue::List list;
     for (int i = 2; i <= count + 1 && arguments; ++i) {
       auto one = to_script_value(L, i, loader, rule.origin);
-      if (one) list.push_back(std::move(*one));
-      else arguments.reset();
+      if (one)
+        list.push_back(std::move(*one));
+      else
+        arguments.reset();
     }
     if (arguments) arguments->value = std::move(list);
   }
@@ -101,9 +107,15 @@ int combine(lua_State* L, const char* name, int operands) {
   push_box(L, std::move(rule));
   return 1;
 }
-int both(lua_State* L) { return combine(L, "all_of", 2); }
-int either(lua_State* L) { return combine(L, "any_of", 2); }
-int neither(lua_State* L) { return combine(L, "none_of", 1); }
+int both(lua_State* L) {
+  return combine(L, "all_of", 2);
+}
+int either(lua_State* L) {
+  return combine(L, "any_of", 2);
+}
+int neither(lua_State* L) {
+  return combine(L, "none_of", 1);
+}
 
 int rule_text(lua_State* L) {
   const RuleRef& rule = check_box<RuleRef>(L, 1);
@@ -111,7 +123,8 @@ int rule_text(lua_State* L) {
   return 1;
 }
 
-// ---- postern.pipeline ------------------------------------------------------------------------------------------------
+// ---- postern.pipeline
+// ------------------------------------------------------------------------------------------------
 
 /// Where a rule stands: as its table was written, else where its first matcher or mailet was.
 Origin origin_of_rule(lua_State* L, int table, const Origin& written, const Origin& fallback) {
@@ -119,9 +132,9 @@ Origin origin_of_rule(lua_State* L, int table, const Origin& written, const Orig
   Origin found = fallback;
   bool first = true;
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
-    if (const RuleRef* rule = test_box<RuleRef>(L, -1); rule && rule->origin.source &&
-                                                        (first || std::pair(rule->origin.line, rule->origin.column) <
-                                                                      std::pair(found.line, found.column))) {
+    if (const RuleRef* rule = test_box<RuleRef>(L, -1);
+        rule && rule->origin.source &&
+        (first || std::pair(rule->origin.line, rule->origin.column) < std::pair(found.line, found.column))) {
       found = rule->origin;
       first = false;
     }
@@ -159,7 +172,8 @@ void read_pipeline(lua_State* L, const std::string& name, int table, Loader& loa
   pipeline.name = name;
   pipeline.origin = loader.origin(L, level, name);
   if (const auto known = loader.rules().pipelines.find(name); known != loader.rules().pipelines.end())
-    return loader.diagnostics().error(pipeline.origin, fmt::format("there is a pipeline \"{}\" already, at {}", name, known->second.origin.to_string()));
+    return loader.diagnostics().error(pipeline.origin, fmt::format("there is a pipeline \"{}\" already, at {}", name,
+                                                                   known->second.origin.to_string()));
   const std::vector<Origin> written = loader.origins_of_rules(pipeline.origin);
   const std::size_t count = lua_rawlen(L, table);
   check_keys(L, table, {}, "a pipeline", loader, pipeline.origin);
@@ -170,9 +184,12 @@ void read_pipeline(lua_State* L, const std::string& name, int table, Loader& loa
     const Origin place = written.size() == count ? written[i] : Origin{};
     if (!lua_istable(L, rule)) {
       const RuleRef* ref = test_box<RuleRef>(L, rule);
-      loader.diagnostics().error(place.source ? place : ref ? ref->origin : pipeline.origin,
-                                 fmt::format("rule {} of pipeline \"{}\" is {} instead of a table", i + 1, name, kind_of(L, rule)),
-                                 "write { when = match.x, act.y }");
+      loader.diagnostics().error(
+          place.source ? place
+          : ref        ? ref->origin
+                       : pipeline.origin,
+          fmt::format("rule {} of pipeline \"{}\" is {} instead of a table", i + 1, name, kind_of(L, rule)),
+          "write { when = match.x, act.y }");
     } else {
       const Origin origin = origin_of_rule(L, rule, place, pipeline.origin);
       Rule made = read_rule(L, rule, fmt::format("{}#{}", name, i + 1), origin, loader);
@@ -214,7 +231,8 @@ int pipeline(lua_State* L) {
   return 1;
 }
 
-// ---- postern.on, postern.waive -----------------------------------------------------------------------------------------
+// ---- postern.on, postern.waive
+// -----------------------------------------------------------------------------------------
 
 struct StageName {
   std::string_view name;
@@ -240,14 +258,16 @@ constexpr StageName kStages[] = {{"connect", Stage::kConnect, ""},
                                  {"append", Stage::kAppend, "hooks of mailboxes"},
                                  {"expunge", Stage::kExpunge, "hooks of mailboxes"},
                                  {"flags", Stage::kFlags, "hooks of mailboxes"}};
-constexpr SessionRole kRoles[] = {SessionRole::kMx, SessionRole::kSubmission, SessionRole::kSubmissions, SessionRole::kLmtp, SessionRole::kLocal};
+constexpr SessionRole kRoles[] = {SessionRole::kMx, SessionRole::kSubmission, SessionRole::kSubmissions,
+                                  SessionRole::kLmtp, SessionRole::kLocal};
 
 std::optional<Stage> check_stage(std::string_view name, Loader& loader, const Origin& origin) {
   std::vector<std::string_view> known;
   for (const StageName& one : kStages) {
     if (one.name == name && one.waits_for.empty()) return one.stage;
     if (one.name == name) {
-      loader.diagnostics().error(origin, fmt::format("the hook \"{}\" is not called yet: it comes with {}", name, one.waits_for));
+      loader.diagnostics().error(
+          origin, fmt::format("the hook \"{}\" is not called yet: it comes with {}", name, one.waits_for));
       return std::nullopt;
     }
     known.push_back(one.name);
@@ -280,7 +300,8 @@ std::vector<SessionRole> read_roles(lua_State* L, int table, Loader& loader, con
       lua_pop(L, 1);
     }
   } else if (!lua_isnil(L, -1)) {
-    loader.diagnostics().error(origin, fmt::format("`role` must be a string or a list of strings, not {}", kind_of(L, -1)));
+    loader.diagnostics().error(origin,
+                               fmt::format("`role` must be a string or a list of strings, not {}", kind_of(L, -1)));
   }
   lua_pop(L, 1);
   return roles;
@@ -303,11 +324,13 @@ int on(lua_State* L) {
     hook.on_error = field_on_error(L, 2, loader, hook.origin);
     roles = read_roles(L, 2, loader, hook.origin);
   }
-  if (hook.name.empty()) hook.name = fmt::format("{}:{}", hook.origin.source ? hook.origin.source->name() : "?", hook.origin.line);
+  if (hook.name.empty())
+    hook.name = fmt::format("{}:{}", hook.origin.source ? hook.origin.source->name() : "?", hook.origin.line);
   const std::optional<Stage> stage = check_stage(stage_name, loader, hook.origin);
   if (!stage) return 0;
   if (*stage == Stage::kDisconnect)
-    loader.diagnostics().warning(hook.origin, "lint.hook_not_called", "the hook \"disconnect\" is not called by this release");
+    loader.diagnostics().warning(hook.origin, "lint.hook_not_called",
+                                 "the hook \"disconnect\" is not called by this release");
   hook.stage = *stage;
   hook.handler = std::make_shared<LuaHook>(loader.state(), loader.keep(L, function));
   if (roles.empty()) loader.rules().hooks.push_back(hook);
@@ -325,17 +348,20 @@ int waive(lua_State* L) {
   if (code.empty() || reason.empty())
     loader.diagnostics().error(loader.origin(L, 1, "waive"), "a waiver needs the code of a warning and a reason",
                                "postern.waive(\"lint.no_loop_guard\", \"the next server has one\")");
-  else loader.rules().waivers.emplace_back(code, reason);
+  else
+    loader.rules().waivers.emplace_back(code, reason);
   return 0;
 }
 
 }  // namespace
 
 void open_rules(lua_State* L) {
-  constexpr luaL_Reg kRule[] = {{"__call", bound<call_rule>}, {"__mul", bound<both>},           {"__add", bound<either>},
-                                {"__unm", bound<neither>},    {"__tostring", bound<rule_text>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kRule[] = {{"__call", bound<call_rule>},     {"__mul", bound<both>},
+                                {"__add", bound<either>},         {"__unm", bound<neither>},
+                                {"__tostring", bound<rule_text>}, {nullptr, nullptr}};
   constexpr luaL_Reg kTable[] = {{"__index", bound<find_rule>}, {nullptr, nullptr}};
-  constexpr luaL_Reg kFunctions[] = {{"pipeline", bound<pipeline>}, {"on", bound<on>}, {"waive", bound<waive>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {
+      {"pipeline", bound<pipeline>}, {"on", bound<on>}, {"waive", bound<waive>}, {nullptr, nullptr}};
   define_box<RuleRef>(L, kRule);
   define_box<RuleTable>(L, kTable);
   push_postern(L);

@@ -3,8 +3,9 @@
 namespace postern::lua {
 
 void describe(Schema<LuaSettings>& s) {
-  s.table("lua", "Limits of scripts. They count for each call of a hook, matcher or action on its own: what passes one "
-                 "fails that rule, and with it at most its own mail.");
+  s.table("lua",
+          "Limits of scripts. They count for each call of a hook, matcher or action on its own: what passes one "
+          "fails that rule, and with it at most its own mail.");
   s.applies(Apply::kLive);
   s.field("instructions", &LuaSettings::instructions,
           "Instructions of the Lua machine in one call; steps of pattern matching, sorting and the like count as well.")

@@ -14,20 +14,28 @@ namespace postern::lua {
 
 std::string doom_text(Doom doom, const Limits& limits) {
   switch (doom) {
-    case Doom::kInstructions: return fmt::format("ran for more than {} instructions", limits.instructions);
-    case Doom::kMemory: return fmt::format("allocated more than {}", to_text(Size{limits.memory}));
-    case Doom::kTime: return fmt::format("took longer than {}", to_text(limits.wall_clock));
-    case Doom::kNone: break;
+    case Doom::kInstructions:
+      return fmt::format("ran for more than {} instructions", limits.instructions);
+    case Doom::kMemory:
+      return fmt::format("allocated more than {}", to_text(Size{limits.memory}));
+    case Doom::kTime:
+      return fmt::format("took longer than {}", to_text(limits.wall_clock));
+    case Doom::kNone:
+      break;
   }
   return {};
 }
 
 std::string_view doom_code(Doom doom) {
   switch (doom) {
-    case Doom::kInstructions: return "script.instructions";
-    case Doom::kMemory: return "script.memory";
-    case Doom::kTime: return "script.time";
-    case Doom::kNone: break;
+    case Doom::kInstructions:
+      return "script.instructions";
+    case Doom::kMemory:
+      return "script.memory";
+    case Doom::kTime:
+      return "script.time";
+    case Doom::kNone:
+      break;
   }
   return "script.error";
 }
@@ -74,7 +82,9 @@ void* ScriptState::allocate(void* self, void* block, std::size_t old_size, std::
   return std::realloc(block, new_size);
 }
 
-int ScriptState::panic(lua_State*) { throw std::bad_alloc(); }  // only outside of calls, where no limit is in force
+int ScriptState::panic(lua_State*) {
+  throw std::bad_alloc();
+}  // only outside of calls, where no limit is in force
 
 void ScriptState::raise(lua_State* L, Doom doom) {
   lua_sethook(L, count, LUA_MASKCOUNT, 1);
@@ -88,8 +98,10 @@ void ScriptState::count(lua_State* L, lua_Debug*) {
   if (!fiber) return;
   if (fiber->doom == Doom::kNone) {
     fiber->instructions -= L == fiber->thread ? kSlice : kCoroutineSlice;
-    if (fiber->instructions < 0) fiber->doom = Doom::kInstructions;
-    else if (std::chrono::steady_clock::now() - fiber->resumed > fiber->wall_clock) fiber->doom = Doom::kTime;
+    if (fiber->instructions < 0)
+      fiber->doom = Doom::kInstructions;
+    else if (std::chrono::steady_clock::now() - fiber->resumed > fiber->wall_clock)
+      fiber->doom = Doom::kTime;
   }
   if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
 }
@@ -118,7 +130,8 @@ void ScriptState::raise_if_doomed(lua_State* L) {
 
 Fiber& ScriptState::in_call(lua_State* L, const char* what) {
   Fiber* fiber = of(L).current_;
-  if (!fiber || !fiber->call.effects) luaL_error(L, "%s: only while mail is handled, not while scripts are loaded", what);
+  if (!fiber || !fiber->call.effects)
+    luaL_error(L, "%s: only while mail is handled, not while scripts are loaded", what);
   return *fiber;
 }
 

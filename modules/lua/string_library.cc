@@ -1,4 +1,5 @@
-// The string library: pattern functions, rep and format are ours and count their steps; the rest is linear and Lua's own.
+// The string library: pattern functions, rep and format are ours and count their steps; the rest is linear and Lua's
+// own.
 #include <algorithm>
 
 #include "bind.h"
@@ -41,8 +42,10 @@ std::size_t offset_of(lua_Integer position, std::size_t size) {
 
 void push_capture(lua_State* L, const Pattern& pattern, std::string_view subject, std::size_t index) {
   const Pattern::Capture& capture = pattern.capture(index);
-  if (capture.length == Pattern::Capture::kPosition) lua_pushinteger(L, static_cast<lua_Integer>(capture.begin + 1));
-  else push(L, subject.substr(capture.begin, capture.length));
+  if (capture.length == Pattern::Capture::kPosition)
+    lua_pushinteger(L, static_cast<lua_Integer>(capture.begin + 1));
+  else
+    push(L, subject.substr(capture.begin, capture.length));
 }
 
 /// The captures, or the whole match when there are none.
@@ -82,8 +85,12 @@ int find_or_match(lua_State* L, bool find) {
   return 2 + push_captures(L, pattern, subject, begin, false);
 }
 
-int find(lua_State* L) { return find_or_match(L, true); }
-int match(lua_State* L) { return find_or_match(L, false); }
+int find(lua_State* L) {
+  return find_or_match(L, true);
+}
+int match(lua_State* L) {
+  return find_or_match(L, false);
+}
 
 /// Upvalues: subject, pattern, where to go on, where the last match ended (so that an empty one does not repeat it).
 int gmatch_step(lua_State* L) {
@@ -126,8 +133,10 @@ void replace(lua_State* L, luaL_Buffer* out, const Pattern& pattern, std::string
       lua_call(L, push_captures(L, pattern, subject, begin, true), 1);
       break;
     case LUA_TTABLE:
-      if (pattern.captures() == 0) push(L, whole);
-      else push_capture(L, pattern, subject, 0);
+      if (pattern.captures() == 0)
+        push(L, whole);
+      else
+        push_capture(L, pattern, subject, 0);
       lua_gettable(L, 3);
       break;
     default: {
@@ -139,8 +148,10 @@ void replace(lua_State* L, luaL_Buffer* out, const Pattern& pattern, std::string
         }
         const char what = ++i < text.size() ? text[i] : '\0';
         const auto index = static_cast<std::size_t>(what - '1');
-        if (what == '%') luaL_addchar(out, '%');
-        else if (what == '0' || (what == '1' && pattern.captures() == 0)) luaL_addlstring(out, whole.data(), whole.size());
+        if (what == '%')
+          luaL_addchar(out, '%');
+        else if (what == '0' || (what == '1' && pattern.captures() == 0))
+          luaL_addlstring(out, whole.data(), whole.size());
         else if (what >= '1' && what <= '9' && index < pattern.captures()) {
           push_capture(L, pattern, subject, index);
           luaL_addvalue(out);
@@ -165,7 +176,8 @@ int gsub(lua_State* L) {
   const std::string_view subject = check_text(L, 1);
   const std::string_view wanted = check_text(L, 2);
   const int kind = lua_type(L, 3);
-  luaL_argexpected(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TTABLE || kind == LUA_TFUNCTION, 3, "string/function/table");
+  luaL_argexpected(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TTABLE || kind == LUA_TFUNCTION, 3,
+                   "string/function/table");
   if (kind == LUA_TNUMBER) check_text(L, 3);
   const lua_Integer limit = luaL_optinteger(L, 4, static_cast<lua_Integer>(subject.size() + 1));
   lua_settop(L, 4);

@@ -16,7 +16,8 @@ int insert(lua_State* L) {
   const lua_Integer end = table_length(L) + 1;
   lua_Integer at = end;
   switch (lua_gettop(L)) {
-    case 2: break;
+    case 2:
+      break;
     case 3:
       at = luaL_checkinteger(L, 2);
       luaL_argcheck(L, at >= 1 && at <= end, 2, "position out of bounds");
@@ -26,7 +27,8 @@ int insert(lua_State* L) {
         lua_seti(L, 1, i);
       }
       break;
-    default: return luaL_error(L, "wrong number of arguments to 'insert'");
+    default:
+      return luaL_error(L, "wrong number of arguments to 'insert'");
   }
   lua_seti(L, 1, at);
   return 0;
@@ -35,7 +37,8 @@ int insert(lua_State* L) {
 int remove(lua_State* L) {
   const lua_Integer size = table_length(L);
   lua_Integer at = luaL_optinteger(L, 2, size);
-  if (!lua_isnoneornil(L, 2)) luaL_argcheck(L, size + 1 == at || (at >= 1 && at <= size) || (size == 0 && at == 0), 2, "position out of bounds");
+  if (!lua_isnoneornil(L, 2))
+    luaL_argcheck(L, size + 1 == at || (at >= 1 && at <= size) || (size == 0 && at == 0), 2, "position out of bounds");
   lua_geti(L, 1, at);
   if (size == 0 && lua_isnil(L, -1)) return 1;
   ScriptState::charge(L, size > at ? size - at : 0);
@@ -58,7 +61,8 @@ int concat(lua_State* L) {
   for (lua_Integer i = first; i <= last; ++i) {
     ScriptState::charge(L, 1);
     lua_geti(L, 1, i);
-    if (!lua_isstring(L, -1)) return luaL_error(L, "invalid value (at index %I) in table for 'concat'", static_cast<LUAI_UACINT>(i));
+    if (!lua_isstring(L, -1))
+      return luaL_error(L, "invalid value (at index %I) in table for 'concat'", static_cast<LUAI_UACINT>(i));
     luaL_addvalue(&out);
     if (i != last) luaL_addlstring(&out, separator.data(), separator.size());
     if (i == LUA_MAXINTEGER) break;
@@ -100,7 +104,8 @@ int unpack(lua_State* L) {
   const lua_Integer last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
   const lua_Integer count = charged_span(L, first, last);
   constexpr lua_Integer kMaxResults = 100'000;
-  if (count > kMaxResults || !lua_checkstack(L, static_cast<int>(count))) return luaL_error(L, "too many results to unpack");
+  if (count > kMaxResults || !lua_checkstack(L, static_cast<int>(count)))
+    return luaL_error(L, "too many results to unpack");
   for (lua_Integer i = 0; i < count; ++i) lua_geti(L, 1, first + i);
   return static_cast<int>(count);
 }
@@ -177,8 +182,9 @@ int sort(lua_State* L) {
 }  // namespace
 
 void open_tables(lua_State* L) {
-  constexpr luaL_Reg kFunctions[] = {{"insert", insert}, {"remove", remove}, {"concat", bound<concat>}, {"move", move},
-                                     {"unpack", unpack}, {"pack", pack},     {"sort", sort},            {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {{"insert", insert}, {"remove", remove}, {"concat", bound<concat>},
+                                     {"move", move},     {"unpack", unpack}, {"pack", pack},
+                                     {"sort", sort},     {nullptr, nullptr}};
   luaL_newlib(L, kFunctions);
   lua_setglobal(L, "table");
 }

@@ -32,7 +32,8 @@ Reply check_reply(lua_State* L, int low, int high, const char* fallback) {
   if (!is_enhanced(reply.enhanced, reply.code))
     luaL_argerror(L, 2, lua_pushfstring(L, "an enhanced code such as \"%d.7.1\"", reply.code / 100));
   reply.text = check_text(L, short_form ? 2 : 3);
-  if (reply.text.empty() || reply.text.size() > kMaxReplyText) luaL_argerror(L, short_form ? 2 : 3, "a text of 1 to 400 octets");
+  if (reply.text.empty() || reply.text.size() > kMaxReplyText)
+    luaL_argerror(L, short_form ? 2 : 3, "a text of 1 to 400 octets");
   return reply;
 }
 
@@ -48,9 +49,15 @@ int reply_verdict(lua_State* L, Verdict::Kind kind, int low, int high, const cha
   return push_verdict(L, std::move(verdict));
 }
 
-int reject(lua_State* L) { return reply_verdict(L, Verdict::Kind::kReject, 500, 599, "5.7.1"); }
-int defer(lua_State* L) { return reply_verdict(L, Verdict::Kind::kDefer, 400, 499, "4.7.1"); }
-int disconnect(lua_State* L) { return reply_verdict(L, Verdict::Kind::kDisconnect, 400, 599, "4.7.0"); }
+int reject(lua_State* L) {
+  return reply_verdict(L, Verdict::Kind::kReject, 500, 599, "5.7.1");
+}
+int defer(lua_State* L) {
+  return reply_verdict(L, Verdict::Kind::kDefer, 400, 499, "4.7.1");
+}
+int disconnect(lua_State* L) {
+  return reply_verdict(L, Verdict::Kind::kDisconnect, 400, 599, "4.7.0");
+}
 
 int reason_verdict(lua_State* L, Verdict::Kind kind) {
   Verdict verdict;
@@ -58,8 +65,12 @@ int reason_verdict(lua_State* L, Verdict::Kind kind) {
   verdict.reason = check_text(L, 1);
   return push_verdict(L, std::move(verdict));
 }
-int discard(lua_State* L) { return reason_verdict(L, Verdict::Kind::kDiscard); }
-int quarantine(lua_State* L) { return reason_verdict(L, Verdict::Kind::kQuarantine); }
+int discard(lua_State* L) {
+  return reason_verdict(L, Verdict::Kind::kDiscard);
+}
+int quarantine(lua_State* L) {
+  return reason_verdict(L, Verdict::Kind::kQuarantine);
+}
 
 int hold(lua_State* L) {
   constexpr lua_Integer kMaxSeconds = 30 * 86'400;
@@ -71,7 +82,8 @@ int hold(lua_State* L) {
     verdict.hold = std::chrono::seconds(seconds);
   } else {
     const auto duration = parse_duration(check_text(L, 1));
-    if (!duration || *duration > std::chrono::seconds(kMaxSeconds)) return luaL_argerror(L, 1, "a duration such as \"10m\", at most 30 days");
+    if (!duration || *duration > std::chrono::seconds(kMaxSeconds))
+      return luaL_argerror(L, 1, "a duration such as \"10m\", at most 30 days");
     verdict.hold = *duration;
   }
   return push_verdict(L, std::move(verdict));
@@ -79,17 +91,21 @@ int hold(lua_State* L) {
 
 /// `postern.accept` and `postern.accept()` are the same.
 int call_verdict(lua_State* L) {
-  if (check_box<VerdictBox>(L, 1).verdict.kind != Verdict::Kind::kAccept) return luaL_error(L, "this verdict is complete already");
+  if (check_box<VerdictBox>(L, 1).verdict.kind != Verdict::Kind::kAccept)
+    return luaL_error(L, "this verdict is complete already");
   lua_settop(L, 1);
   return 1;
 }
 
 int verdict_text(lua_State* L) {
-  static constexpr std::string_view kNames[] = {"continue", "accept", "reject", "defer", "disconnect", "discard", "quarantine", "hold"};
+  static constexpr std::string_view kNames[] = {"continue",   "accept",  "reject",     "defer",
+                                                "disconnect", "discard", "quarantine", "hold"};
   const Verdict& verdict = check_box<VerdictBox>(L, 1).verdict;
   std::string text(kNames[static_cast<std::size_t>(verdict.kind)]);
-  if (verdict.refuses()) text += fmt::format(" {} {} {}", verdict.reply.code, verdict.reply.enhanced, verdict.reply.text);
-  else if (!verdict.reason.empty()) text += ": " + verdict.reason;
+  if (verdict.refuses())
+    text += fmt::format(" {} {} {}", verdict.reply.code, verdict.reply.enhanced, verdict.reply.text);
+  else if (!verdict.reason.empty())
+    text += ": " + verdict.reason;
   push(L, text);
   return 1;
 }
@@ -99,9 +115,10 @@ int verdict_text(lua_State* L) {
 void open_verdicts(lua_State* L) {
   constexpr luaL_Reg kVerdict[] = {{"__call", call_verdict}, {"__tostring", bound<verdict_text>}, {nullptr, nullptr}};
   define_box<VerdictBox>(L, kVerdict);
-  constexpr luaL_Reg kMakers[] = {{"reject", bound<reject>},   {"defer", bound<defer>},           {"disconnect", bound<disconnect>},
-                                  {"discard", bound<discard>}, {"quarantine", bound<quarantine>}, {"hold", bound<hold>},
-                                  {nullptr, nullptr}};
+  constexpr luaL_Reg kMakers[] = {
+      {"reject", bound<reject>},   {"defer", bound<defer>},           {"disconnect", bound<disconnect>},
+      {"discard", bound<discard>}, {"quarantine", bound<quarantine>}, {"hold", bound<hold>},
+      {nullptr, nullptr}};
   push_postern(L);
   luaL_setfuncs(L, kMakers, 0);
   Verdict accept;
