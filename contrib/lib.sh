@@ -27,6 +27,9 @@ packages() {
   rm -f /tmp/postern-apt.$$
 }
 
+# The cache of compiled files serves every checkout on the machine.
+export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
+
 # build PRESET [TARGET...]
 build() {
   local preset=$1

@@ -27,8 +27,9 @@ Result<void> write_new(const std::string& path, const std::string& text, int mod
 }  // namespace
 
 void add_certificate(CLI::App& app, CommandContext& context) {
-  auto* command = app.add_subcommand(
-      "certificate", "Make a self-signed certificate and its key (PEM).\n\nExample:\n  postern certificate mail.example.org --out /etc/postern/mail");
+  auto* command = app.add_subcommand("certificate",
+                                     "Make a self-signed certificate and its key (PEM).\n\nExample:\n  postern "
+                                     "certificate mail.example.org --out /etc/postern/mail");
   auto names = std::make_shared<std::vector<std::string>>();
   auto out = std::make_shared<std::string>();
   auto days = std::make_shared<int>(365);
@@ -39,7 +40,8 @@ void add_certificate(CLI::App& app, CommandContext& context) {
     auto made = make_self_signed(*names, *days);
     if (!made) return context.fail(made.error());
     if (auto written = write_new(*out + ".key", made->key, 0600); !written) return context.fail(written.error());
-    if (auto written = write_new(*out + ".crt", made->certificate, 0644); !written) return context.fail(written.error());
+    if (auto written = write_new(*out + ".crt", made->certificate, 0644); !written)
+      return context.fail(written.error());
     fmt::print("{}.crt\n{}.key\n", *out, *out);
   });
 }

@@ -70,17 +70,28 @@ bool coloured() {
 }
 
 bool is_number(const std::string& text) {
-  return !text.empty() && text[0] >= '0' && text[0] <= '9' &&
-         std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || c == '.' || c == ' ' || c == 'B' || c == 'K' || c == 'M' || c == 'G' || c == 'i'; });
+  return !text.empty() && text[0] >= '0' && text[0] <= '9' && std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || c == '.' || c == ' ' || c == 'B' || c == 'K' || c == 'M' || c == 'G' || c == 'i';
+  });
 }
 
 }  // namespace
 
-std::string_view bold() { return coloured() ? "\033[1m" : ""; }
-std::string_view red() { return coloured() ? "\033[31m" : ""; }
-std::string_view green() { return coloured() ? "\033[32m" : ""; }
-std::string_view dim() { return coloured() ? "\033[2m" : ""; }
-std::string_view plain() { return coloured() ? "\033[0m" : ""; }
+std::string_view bold() {
+  return coloured() ? "\033[1m" : "";
+}
+std::string_view red() {
+  return coloured() ? "\033[31m" : "";
+}
+std::string_view green() {
+  return coloured() ? "\033[32m" : "";
+}
+std::string_view dim() {
+  return coloured() ? "\033[2m" : "";
+}
+std::string_view plain() {
+  return coloured() ? "\033[0m" : "";
+}
 
 std::string format_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> width(head.size());
@@ -94,9 +105,12 @@ std::string format_table(const std::vector<std::string>& head, const std::vector
   out += fmt::format("{}\n", plain());
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < head.size(); ++i) {
-      if (i + 1 == head.size()) out += row[i];
-      else if (is_number(row[i])) out += fmt::format("{:>{}}  ", row[i], width[i]);
-      else out += fmt::format("{:<{}}  ", row[i], width[i]);
+      if (i + 1 == head.size())
+        out += row[i];
+      else if (is_number(row[i]))
+        out += fmt::format("{:>{}}  ", row[i], width[i]);
+      else
+        out += fmt::format("{:<{}}  ", row[i], width[i]);
     }
     out += '\n';
   }

@@ -17,7 +17,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "postern " POSTERN_VERSION);
   app.set_help_all_flag("--help-all", "Help for all commands");
   CommandContext context;
-  app.add_option("-c,--config", context.config, "The configuration file")->envname("POSTERN_CONFIG")->capture_default_str();
+  app.add_option("-c,--config", context.config, "The configuration file")
+      ->envname("POSTERN_CONFIG")
+      ->capture_default_str();
   app.add_option("--modules", context.module_folders, "A further folder of modules and plugins; may be given again");
   app.add_option("--socket", context.socket, "The control socket, instead of the configuration's");
   app.add_flag("--json", context.json, "One JSON object per line instead of text");

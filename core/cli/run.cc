@@ -48,7 +48,8 @@ std::unique_ptr<Server> checked_server(CommandContext& context, bool check_only)
   if (!server) {
     context.exit_code = kExitFound;
     if (!context.json)
-      fmt::print(stderr, "{}: {} error{}\n", context.config.string(), diagnostics.errors(), diagnostics.errors() == 1 ? "" : "s");
+      fmt::print(stderr, "{}: {} error{}\n", context.config.string(), diagnostics.errors(),
+                 diagnostics.errors() == 1 ? "" : "s");
   }
   return server;
 }
@@ -77,14 +78,19 @@ void check(CommandContext& context) {
 }  // namespace
 
 void add_run(CLI::App& app, CommandContext& context) {
-  auto* command = app.add_subcommand("run", "Run the server until it is told to stop (SIGTERM); SIGHUP reloads.\n\nExample:\n  postern run --config /etc/postern/postern.toml");
+  auto* command = app.add_subcommand("run",
+                                     "Run the server until it is told to stop (SIGTERM); SIGHUP reloads.\n\nExample:\n "
+                                     " postern run --config /etc/postern/postern.toml");
   command->callback([&] { run(context); });
 }
 
 void add_check(CLI::App& app, CommandContext& context) {
-  auto* command = app.add_subcommand("check", "Check configuration, scripts and the relay gate; change nothing.\n\nExample:\n  postern check --config /etc/postern/postern.toml");
+  auto* command = app.add_subcommand("check",
+                                     "Check configuration, scripts and the relay gate; change nothing.\n\nExample:\n  "
+                                     "postern check --config /etc/postern/postern.toml");
   command->callback([&] { check(context); });
-  auto* relay = app.add_subcommand("relaycheck", "Prove who may relay, and print the cells of the gate.\n\nExample:\n  postern relaycheck");
+  auto* relay = app.add_subcommand(
+      "relaycheck", "Prove who may relay, and print the cells of the gate.\n\nExample:\n  postern relaycheck");
   relay->callback([&] { check(context); });
 }
 

@@ -48,7 +48,8 @@ void ask_and_print(CommandContext& context, const std::string& command, const st
 }
 
 void add_queue(CLI::App& app, CommandContext& context) {
-  auto* queue = app.add_subcommand("queue", "Look at what waits for delivery.\n\nExample:\n  postern queue list --limit 20");
+  auto* queue =
+      app.add_subcommand("queue", "Look at what waits for delivery.\n\nExample:\n  postern queue list --limit 20");
   queue->require_subcommand(1);
   auto* list = queue->add_subcommand("list", "Messages that wait, oldest first");
   auto* limit = list->add_option("--limit", "At most this many")->default_val("100")->check(CLI::Range(1, 1'000'000));
@@ -82,20 +83,27 @@ void add_queue(CLI::App& app, CommandContext& context) {
 }  // namespace
 
 void add_server_commands(CLI::App& app, CommandContext& context) {
-  app.add_subcommand("status", "How the running server does.\n\nExample:\n  postern status --json")->callback([&context] {
-    ask_and_print(context, "status", {}, false, "");
-  });
-  app.add_subcommand("reload", "Read configuration, certificates, accounts and scripts again; all or nothing.\n\nExample:\n  postern reload")
+  app.add_subcommand("status", "How the running server does.\n\nExample:\n  postern status --json")
+      ->callback([&context] { ask_and_print(context, "status", {}, false, ""); });
+  app.add_subcommand(
+         "reload",
+         "Read configuration, certificates, accounts and scripts again; all or nothing.\n\nExample:\n  postern reload")
       ->callback([&context] {
-        if (context.ask("reload", {}, [&](const std::string& row) {
-              if (context.json) fmt::print("{}\n", row);
-              else fmt::print("{}", json::parse(row).value("text", ""));
-            }) && !context.json)
+        if (context.ask("reload", {},
+                        [&](const std::string& row) {
+                          if (context.json)
+                            fmt::print("{}\n", row);
+                          else
+                            fmt::print("{}", json::parse(row).value("text", ""));
+                        }) &&
+            !context.json)
           fmt::print("Reloaded.\n");
       });
-  app.add_subcommand("metrics", "Metrics of the running server, as Prometheus text.\n\nExample:\n  postern metrics | grep accepted")
+  app.add_subcommand(
+         "metrics", "Metrics of the running server, as Prometheus text.\n\nExample:\n  postern metrics | grep accepted")
       ->callback([&context] {
-        context.ask("metrics", {}, [&](const std::string& row) { fmt::print("{}", json::parse(row).value("text", "")); });
+        context.ask("metrics", {},
+                    [&](const std::string& row) { fmt::print("{}", json::parse(row).value("text", "")); });
       });
   add_queue(app, context);
 }

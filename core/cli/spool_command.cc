@@ -19,9 +19,9 @@ void add_spool(CLI::App& app, CommandContext& context) {
       const auto row = nlohmann::ordered_json::parse(text);
       for (const auto& [key, value] : row.items())
         fmt::print("{:<18} {}\n", key,
-                   value.is_string()             ? value.get<std::string>()
-                   : key.ends_with("bytes")      ? human_size(value.get<std::uint64_t>())
-                                                 : value.dump());
+                   value.is_string()        ? value.get<std::string>()
+                   : key.ends_with("bytes") ? human_size(value.get<std::uint64_t>())
+                                            : value.dump());
     });
   });
 }

@@ -63,15 +63,19 @@ void edit(CommandContext& context, const UserOptions& options, const Edit& chang
   if (!file) return context.fail(file.error());
   if (auto changed = change(*file); !changed) return context.fail(changed.error());
   if (auto saved = file->save(); !saved) return context.fail(saved.error());
-  if (context.json) fmt::print("{}\n", nlohmann::json{{"ok", true}, {"name", options.name}, {"file", path}}.dump());
-  else fmt::print("{} {} in {}. A running server sees it after `postern reload`.\n", options.name, done, path);
+  if (context.json)
+    fmt::print("{}\n", nlohmann::json{{"ok", true}, {"name", options.name}, {"file", path}}.dump());
+  else
+    fmt::print("{} {} in {}. A running server sees it after `postern reload`.\n", options.name, done, path);
 }
 
 /// Asks for the password only once it is clear that the change can be made.
-Edit with_password(const UserOptions& options, Result<void> (UsersFile::*change)(std::string_view, std::string_view), bool is_new) {
+Edit with_password(const UserOptions& options, Result<void> (UsersFile::*change)(std::string_view, std::string_view),
+                   bool is_new) {
   return [&options, change, is_new](UsersFile& file) -> Result<void> {
     if (file.contains(options.name) == is_new)
-      return fault(is_new ? "users.exists" : "users.unknown", fmt::format("{} {}", options.name, is_new ? "is there already" : "is not there"));
+      return fault(is_new ? "users.exists" : "users.unknown",
+                   fmt::format("{} {}", options.name, is_new ? "is there already" : "is not there"));
     auto password = read_password(options.from_stdin);
     if (!password) return std::unexpected(password.error());
     auto hash = hash_password(*password);
@@ -87,7 +91,11 @@ void list(CommandContext& context, const UserOptions& options) {
   if (!file) return context.fail(file.error());
   std::vector<std::vector<std::string>> rows;
   for (const UsersFile::User& user : file->list()) {
-    if (context.json) fmt::print("{}\n", nlohmann::json{{"name", user.name}, {"scheme", user.scheme}, {"locked", user.locked}, {"apop", user.apop}}.dump());
+    if (context.json)
+      fmt::print(
+          "{}\n",
+          nlohmann::json{{"name", user.name}, {"scheme", user.scheme}, {"locked", user.locked}, {"apop", user.apop}}
+              .dump());
     rows.push_back({user.name, user.locked ? "locked" : user.scheme, user.apop ? "APOP" : ""});
   }
   if (!context.json) fmt::print("{}", rows.empty() ? "No users.\n" : format_table({"user", "password", ""}, rows));
@@ -96,7 +104,9 @@ void list(CommandContext& context, const UserOptions& options) {
 }  // namespace
 
 void add_user(CLI::App& app, CommandContext& context) {
-  auto* user = app.add_subcommand("user", "Add, list, change or remove accounts of the users file.\n\nExample:\n  postern user add alice@example.org");
+  auto* user = app.add_subcommand(
+      "user",
+      "Add, list, change or remove accounts of the users file.\n\nExample:\n  postern user add alice@example.org");
   user->require_subcommand(1);
   auto options = std::make_shared<UserOptions>();
   user->add_option("--file", options->file, "The users file, instead of [auth] users_file");
@@ -116,7 +126,9 @@ void add_user(CLI::App& app, CommandContext& context) {
   named("remove", "Remove an account; its mail stays", false)->callback([&context, options] {
     edit(context, *options, [&options](UsersFile& file) { return file.remove(options->name); }, "is no longer");
   });
-  user->add_subcommand("list", "List accounts")->fallthrough()->callback([&context, options] { list(context, *options); });
+  user->add_subcommand("list", "List accounts")->fallthrough()->callback([&context, options] {
+    list(context, *options);
+  });
 }
 
 }  // namespace postern

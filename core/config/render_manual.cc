@@ -10,7 +10,7 @@ namespace {
 constexpr std::string_view kIntroduction =
     "# Settings\n"
     "\n"
-    "Generated from the declarations of the modules (`postern manual`); do not edit.\n"
+    "Generated from the declarations of the modules (`postern show settings`); do not edit.\n"
     "\n"
     "Durations and sizes are texts with units: `\"500ms\"`, `\"30s\"`, `\"5m\"`, `\"2h\"`, `\"1d\"`, `\"1h30m\"`; "
     "`\"512 B\"`, "

@@ -74,13 +74,11 @@ void ControlServer::start(Executor& executor, Log log, BoundEndpoint& control, s
       log_.debug("control.session_lost", {{"why", e.what()}});
     }
   };
-  listeners_.push_back(std::make_unique<Listener>(executor, control, [this](std::unique_ptr<Socket> socket) {
-    accept(Kind::kControl, std::move(socket));
-  }));
+  listeners_.push_back(std::make_unique<Listener>(
+      executor, control, [this](std::unique_ptr<Socket> socket) { accept(Kind::kControl, std::move(socket)); }));
   for (BoundEndpoint* endpoint : metrics)
-    listeners_.push_back(std::make_unique<Listener>(executor, *endpoint, [this](std::unique_ptr<Socket> socket) {
-      accept(Kind::kMetrics, std::move(socket));
-    }));
+    listeners_.push_back(std::make_unique<Listener>(
+        executor, *endpoint, [this](std::unique_ptr<Socket> socket) { accept(Kind::kMetrics, std::move(socket)); }));
 }
 
 void ControlServer::accept(Kind kind, std::unique_ptr<Socket> socket) {
@@ -97,7 +95,8 @@ Task<void> ControlServer::serve_control(std::unique_ptr<Socket> socket) {
   Stream stream(*executor_, std::move(socket));
   if (!trusted(stream)) {
     log_.warn("control.refused", {{"uid", stream.peer_uid()}});
-    co_await stream.write(error_line("control.denied", "only root and the server's own user may ask"), Deadline::after(kTimeout));
+    co_await stream.write(error_line("control.denied", "only root and the server's own user may ask"),
+                          Deadline::after(kTimeout));
     stream.close();
     co_return;
   }
@@ -135,9 +134,10 @@ Task<void> ControlServer::serve_metrics(std::unique_ptr<Socket> socket) {
     if (std::exchange(first, false)) known = line.text.starts_with("GET /metrics ") || line.text.starts_with("GET / ");
   }
   const std::string body = known ? metrics_.render() : "metrics are at /metrics\n";
-  stream.put(fmt::format("HTTP/1.1 {}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n"
-                         "Connection: close\r\n\r\n",
-                         known ? "200 OK" : "404 Not Found", body.size()));
+  stream.put(
+      fmt::format("HTTP/1.1 {}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n"
+                  "Connection: close\r\n\r\n",
+                  known ? "200 OK" : "404 Not Found", body.size()));
   co_await stream.write(body, deadline);
   stream.close();
 }

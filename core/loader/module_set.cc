@@ -14,15 +14,22 @@ namespace postern {
 Module::~Module() = default;
 void Module::provide(Core&) {}
 void Module::check(Core&, Diagnostics&) {}
-Result<void> Module::prepare(Core&, Log&) { return {}; }
+Result<void> Module::prepare(Core&, Log&) {
+  return {};
+}
 void Module::start(Worker&) {}
-Task<void> Module::drain(Worker&, Deadline) { return Task<void>::ready(); }
+Task<void> Module::drain(Worker&, Deadline) {
+  return Task<void>::ready();
+}
 void Module::stop() {}
-Result<void> Module::prepare_reload(Core&, Log&) { return {}; }
+Result<void> Module::prepare_reload(Core&, Log&) {
+  return {};
+}
 void Module::apply_reload(Worker&) {}
 
 bool is_core_service(std::string_view name) {
-  static constexpr std::array<std::string_view, 7> kCore = {"spool", "policy", "rules", "dns", "tls", "control", "log"};
+  static constexpr std::array<std::string_view, 7> kCore = {"spool", "policy",  "rules",   "dns",
+                                                            "tls",   "control", "overload"};
   return std::ranges::find(kCore, name) != kCore.end();
 }
 
@@ -46,13 +53,15 @@ Result<LoadedModule> ModuleSet::open(const std::filesystem::path& file) {
   void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return fault("module.open", fmt::format("{}: {}", file.string(), ::dlerror()));
   auto* entry = reinterpret_cast<const ModuleInfo* (*)()>(::dlsym(handle, "postern_module"));
-  if (!entry) return fault("module.entry", fmt::format("{} is no Postern module: it has no postern_module()", file.string()));
+  if (!entry)
+    return fault("module.entry", fmt::format("{} is no Postern module: it has no postern_module()", file.string()));
   LoadedModule loaded{.info = entry(), .file = file, .module = nullptr};
   if (loaded.info->fingerprint != POSTERN_FINGERPRINT)
-    return fault("module.fingerprint",
-                 fmt::format("{} was built for another build of Postern (its headers, compiler or flags differ); build it "
-                             "again with this one",
-                             file.string()));
+    return fault(
+        "module.fingerprint",
+        fmt::format("{} was built for another build of Postern (its headers, compiler or flags differ); build it "
+                    "again with this one",
+                    file.string()));
   loaded.module = loaded.info->create();
   return loaded;
 }
@@ -115,8 +124,8 @@ Result<void> ModuleSet::order() {
   while (!modules_.empty()) {
     auto next = std::ranges::find_if(modules_, met);
     if (next == modules_.end())
-      return fault("module.cycle", fmt::format("modules need each other in a circle, among them \"{}\"",
-                                               modules_.front().info->name));
+      return fault("module.cycle",
+                   fmt::format("modules need each other in a circle, among them \"{}\"", modules_.front().info->name));
     ordered.push_back(std::move(*next));
     modules_.erase(next);
   }

@@ -29,7 +29,7 @@ std::uint64_t resident_bytes() {
 /// Linux gives the number of open descriptors as the size of /proc/self/fd (6.2 and later; 0 before); the lowest free
 /// one is a lower bound elsewhere, since descriptors are handed out from below.
 std::uint64_t open_descriptors() {
-  struct stat info {};
+  struct stat info{};
   if (::stat("/proc/self/fd", &info) == 0 && info.st_size > 0) return static_cast<std::uint64_t>(info.st_size);
   const int lowest = ::fcntl(0, F_DUPFD_CLOEXEC, 0);
   if (lowest < 0) return ~0ULL;
@@ -39,7 +39,9 @@ std::uint64_t open_descriptors() {
 
 }  // namespace
 
-OverloadMonitor::OverloadMonitor(const LimitSettings& limits) { set(limits); }
+OverloadMonitor::OverloadMonitor(const LimitSettings& limits) {
+  set(limits);
+}
 OverloadMonitor::~OverloadMonitor() = default;
 
 void OverloadMonitor::set(const LimitSettings& limits) {

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/loader/privileges.h"
 #include "postern/sync.h"
@@ -49,10 +50,13 @@ SpoolSettings spool_settings(const SpoolConfig& config, const std::filesystem::p
 }
 
 LogOptions log_options(const LogSettings& settings) {
-  return LogOptions{.format = settings.format, .file = settings.file, .journald = settings.journald, .level = settings.level};
+  return LogOptions{
+      .format = settings.format, .file = settings.file, .journald = settings.journald, .level = settings.level};
 }
 
-Instant precise_now() { return std::chrono::steady_clock::now(); }
+Instant precise_now() {
+  return std::chrono::steady_clock::now();
+}
 
 }  // namespace
 
@@ -75,7 +79,8 @@ Result<void> Server::make_parts(bool check_only) {
                               .cpu_threads = settings.cpu_threads,
                               .pool_queue = settings.pool_queue,
                               .backlog = static_cast<int>(settings.backlog)});
-  auto logs = LogSystem::make(check_only ? LogOptions{.level = LogLevel::kOff} : log_options(config.get<LogSettings>()));
+  auto logs =
+      LogSystem::make(check_only ? LogOptions{.level = LogLevel::kOff} : log_options(config.get<LogSettings>()));
   if (!logs) return std::unexpected(logs.error());
   logs_ = std::move(*logs);
   for (const auto& [prefix, word] : config.get<LogSettings>().levels)
@@ -96,7 +101,8 @@ Result<void> Server::make_parts(bool check_only) {
   resolvers_ = std::make_unique<ResolverSet>(workers);
   const auto& trail = config.get<TrailSettings>();
   if (!check_only)
-    trails_ = std::make_unique<TrailLog>(trail, settings.state / "trail", env_, runtime_->make_lane("trail"), workers, *metrics_);
+    trails_ = std::make_unique<TrailLog>(trail, settings.state / "trail", env_, runtime_->make_lane("trail"), workers,
+                                         *metrics_);
   policy_ = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{.workers = workers,
                                                                      .metrics = *metrics_,
                                                                      .trails = trails_.get(),
@@ -112,7 +118,9 @@ Result<void> Server::make_parts(bool check_only) {
   return {};
 }
 
-Server::~Server() { end_parts(); }
+Server::~Server() {
+  end_parts();
+}
 
 bool Server::check(Diagnostics& diagnostics) {
   for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->check(*core_, diagnostics);
@@ -128,8 +136,8 @@ bool Server::check(Diagnostics& diagnostics) {
   GateConfig gate = make_gate(config.get<RelaySettings>());
   gate_report_ = prove_gate(gate, directory->facts());
   report_gate(gate_report_, diagnostics);
-  prepared_ = prepare_rules(config.get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(), *metrics_,
-                            runtime_->workers(), diagnostics);
+  prepared_ = prepare_rules(config.get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(),
+                            *metrics_, runtime_->workers(), diagnostics);
   return !diagnostics.has_errors();
 }
 
@@ -149,6 +157,14 @@ Result<void> Server::make_state_folder() {
   std::filesystem::create_directories(state, error);
   if (error) return fault("server.state", fmt::format("{}: {}", state.string(), error.message()));
   std::filesystem::permissions(state, std::filesystem::perms::owner_all, error);
+  // Before any socket in it is bound anew: a second server must not take the first one's away.
+  int holder = 0;
+  auto lock = env_.lock((state / "server.lock").string(), holder);
+  if (!lock)
+    return fault("server.locked",
+                 holder ? fmt::format("{} is in use by another server (process {})", state.string(), holder)
+                        : fmt::format("{}: {}", (state / "server.lock").string(), std::strerror(lock.error())));
+  lock_ = std::move(*lock);
   return {};
 }
 

@@ -1,8 +1,8 @@
 // The server: everything that runs, in the order of its life (postern/module.h has a module's side of it).
 //
-//   Server::make   modules and configuration were read (Assembly); makes runtime, metrics, log, services; modules provide
-//   check()        modules look at their settings, scripts are loaded, the gate is proved; nothing outside is touched
-//   run()          prepare (bind, keys, spool), privileges dropped, start on all workers, serve, drain, stop
+//   Server::make   modules and configuration were read (Assembly); makes runtime, metrics, log, services; modules
+//   provide check()        modules look at their settings, scripts are loaded, the gate is proved; nothing outside is
+//   touched run()          prepare (bind, keys, spool), privileges dropped, start on all workers, serve, drain, stop
 //
 // Signals: TERM and INT drain and stop (a second one stops at once), HUP reloads.
 //
@@ -17,8 +17,8 @@
 #include "core/loader/assembly.h"
 #include "core/loader/overload_monitor.h"
 #include "core/loader/tls_keeper.h"
-#include "core/pipeline/policy.h"
 #include "core/pipeline/gate_proof.h"
+#include "core/pipeline/policy.h"
 #include "core/pipeline/trail_log.h"
 #include "postern/env.h"
 #include "postern/module.h"
@@ -90,6 +90,7 @@ class Server {
   Services services_;
   std::unique_ptr<Core> core_;
   PosixEnv env_;
+  std::unique_ptr<FileLock> lock_;  ///< of the state folder
   TlsKeeper tls_;
   std::unique_ptr<OverloadMonitor> overload_;
   std::unique_ptr<ControlServer> control_;

@@ -10,10 +10,14 @@ namespace postern {
 using nlohmann::ordered_json;
 
 void Server::add_commands() {
-  control_->add("status", "How the server does", [this](ControlRequest r, ControlRows& rows) { return status(std::move(r), rows); });
-  control_->add("spool.stats", "What the spool holds", [this](ControlRequest r, ControlRows& rows) { return spool_stats(std::move(r), rows); });
-  control_->add("metrics", "Metrics as Prometheus text", [this](ControlRequest r, ControlRows& rows) { return metrics_text(std::move(r), rows); });
-  control_->add("reload", "Read everything again", [this](ControlRequest r, ControlRows& rows) { return reload_command(std::move(r), rows); });
+  control_->add("status", "How the server does",
+                [this](ControlRequest r, ControlRows& rows) { return status(std::move(r), rows); });
+  control_->add("spool.stats", "What the spool holds",
+                [this](ControlRequest r, ControlRows& rows) { return spool_stats(std::move(r), rows); });
+  control_->add("metrics", "Metrics as Prometheus text",
+                [this](ControlRequest r, ControlRows& rows) { return metrics_text(std::move(r), rows); });
+  control_->add("reload", "Read everything again",
+                [this](ControlRequest r, ControlRows& rows) { return reload_command(std::move(r), rows); });
 }
 
 Task<Result<void>> Server::status(ControlRequest, ControlRows& rows) {
@@ -61,7 +65,8 @@ Task<Result<void>> Server::spool_stats(ControlRequest, ControlRows& rows) {
 }
 
 Task<Result<void>> Server::metrics_text(ControlRequest, ControlRows& rows) {
-  co_await rows.row(ordered_json{{"text", metrics_->render()}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+  co_await rows.row(
+      ordered_json{{"text", metrics_->render()}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
   co_return Result<void>();
 }
 

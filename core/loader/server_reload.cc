@@ -35,8 +35,8 @@ Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   GateConfig gate = make_gate(next->config->get<RelaySettings>());
   next->gate = prove_gate(gate, services_.need<Directory>().facts());
   report_gate(next->gate, diagnostics);
-  next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(),
-                              *metrics_, runtime_->workers(), diagnostics);
+  next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_,
+                              services_.find<ScriptEngine>(), *metrics_, runtime_->workers(), diagnostics);
   if (diagnostics.has_errors()) return fault("reload.refused", diagnostics.render());
   if (auto loaded = tls_.load(next->config->get<TlsSettings>()); !loaded) return std::unexpected(loaded.error());
   for (const LoadedModule& loaded : assembly_->modules.all())
@@ -62,6 +62,8 @@ Task<Result<void>> Server::reload() {
   gate_report_ = std::move((*next)->gate);
   prepared_ = std::move((*next)->rules);
   logs_->set_level(config.get<LogSettings>().level);
+  for (const auto& [prefix, word] : core_->config->get<LogSettings>().levels)
+    static_cast<void>(logs_->set_level(prefix, parse_log_level(word)));
   overload_->set(config.get<LimitSettings>());
   for (auto& worker : workers_) {
     Worker& one = worker->worker;

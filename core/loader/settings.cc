@@ -17,21 +17,25 @@ std::optional<std::string> host_name_fault(const std::string& name) {
 
 void describe(Schema<ServerSettings>& s) {
   s.table("server", "The server as a whole: its name, its folder, its user and its threads.");
-  s.field("hostname", &ServerSettings::hostname,
-          "Fully qualified name of this server, as it greets and as Received fields have it. Empty: what the system says.")
+  s.field(
+       "hostname", &ServerSettings::hostname,
+       "Fully qualified name of this server, as it greets and as Received fields have it. Empty: what the system says.")
       .length(0, 255)
       .check(host_name_fault)
       .example("mail.example.org");
-  s.field("state", &ServerSettings::state, "Folder for the spool, trails, mail and sockets. Belongs to one server at a time.");
+  s.field("state", &ServerSettings::state,
+          "Folder for the spool, trails, mail and sockets. Belongs to one server at a time.");
   s.field("control", &ServerSettings::control, "The control socket. Empty: control.sock in the state folder.");
   s.field("user", &ServerSettings::user,
           "User to run as once addresses are bound and keys are read. Needed when started as root; ignored otherwise.")
       .example("postern");
   s.field("group", &ServerSettings::group, "Group to run as. Empty: the user's.");
-  s.field("workers", &ServerSettings::workers, "Worker threads, each with its own loop. 0: one per core.").range(0, 256);
+  s.field("workers", &ServerSettings::workers, "Worker threads, each with its own loop. 0: one per core.")
+      .range(0, 256);
   s.field("disk_threads", &ServerSettings::disk_threads, "Threads for blocking disk work.").range(1, 256);
   s.field("cpu_threads", &ServerSettings::cpu_threads, "Threads for password hashes.").range(1, 256);
-  s.field("pool_queue", &ServerSettings::pool_queue, "Jobs that may wait for one of these pools; beyond, they are refused.")
+  s.field("pool_queue", &ServerSettings::pool_queue,
+          "Jobs that may wait for one of these pools; beyond, they are refused.")
       .range(16, 1'000'000);
   s.field("backlog", &ServerSettings::backlog, "Connections that the system keeps waiting per listener and worker.")
       .range(1, 65'535);
@@ -42,16 +46,22 @@ void describe(Schema<ServerSettings>& s) {
 void describe(Schema<LogSettings>& s) {
   s.table("log", "What is logged, and where.");
   s.field("level", &LogSettings::level, "The least severe lines that are written.")
-      .names({{"trace", LogLevel::kTrace}, {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn},
-              {"error", LogLevel::kError}, {"off", LogLevel::kOff}})
+      .names({{"trace", LogLevel::kTrace},
+              {"debug", LogLevel::kDebug},
+              {"info", LogLevel::kInfo},
+              {"warn", LogLevel::kWarn},
+              {"error", LogLevel::kError},
+              {"off", LogLevel::kOff}})
       .applies(Apply::kLive);
-  s.field("levels", &LogSettings::levels, "Other levels for events that begin with a word: levels = { smtp = \"debug\" }.")
+  s.field("levels", &LogSettings::levels,
+          "Other levels for events that begin with a word: levels = { smtp = \"debug\" }.")
       .one_of({"trace", "debug", "info", "warn", "error", "off"})
       .applies(Apply::kLive);
   s.field("format", &LogSettings::format, "One line per event: as text, or as JSON.")
       .names({{"text", LogFormat::kText}, {"json", LogFormat::kJson}});
   s.field("file", &LogSettings::file, "The log file, opened anew on SIGHUP. Empty: standard error.");
-  s.field("journald", &LogSettings::journald, "Begin each line on standard error with its priority, as journald reads it.");
+  s.field("journald", &LogSettings::journald,
+          "Begin each line on standard error with its priority, as journald reads it.");
 }
 
 void describe(Schema<SpoolConfig>& s) {
@@ -72,7 +82,9 @@ void describe(Schema<SpoolConfig>& s) {
 
 void describe(Schema<DnsConfig>& s) {
   s.table("dns", "How names are looked up.");
-  s.field("servers", &DnsConfig::servers, "Name servers. Empty: those of /etc/resolv.conf.").items(0, 16).example("127.0.0.1:53");
+  s.field("servers", &DnsConfig::servers, "Name servers. Empty: those of /etc/resolv.conf.")
+      .items(0, 16)
+      .example("127.0.0.1:53");
   s.field("timeout", &DnsConfig::timeout, "Of the first try at one server; doubles with each round.").range(100ms, 60s);
   s.field("tries", &DnsConfig::tries, "Rounds over all servers.").range(1, 10);
   s.field("cache_entries", &DnsConfig::cache_entries, "Answers that each worker keeps. 0: none.").range(0, 10'000'000);
@@ -92,20 +104,26 @@ void describe(Schema<DnsConfig>& s) {
 void describe(Schema<TlsNamed>& s) {
   s.field("certificate", &TlsNamed::certificate, "PEM file with the certificate and its chain.").required();
   s.field("key", &TlsNamed::key, "PEM file with its private key.").required();
-  s.field("names", &TlsNamed::names, "Names (SNI) that it is used for. Empty: those in the certificate.").items(0, 1000);
+  s.field("names", &TlsNamed::names, "Names (SNI) that it is used for. Empty: those in the certificate.")
+      .items(0, 1000);
 }
 
 void describe(Schema<TlsSettings>& s) {
   s.table("tls", "Certificates and protocol versions. Certificates are read again on reload.");
   s.applies(Apply::kNewSessions);
-  s.field("certificate", &TlsSettings::certificate, "PEM file with the default certificate and its chain. Empty: no TLS.")
+  s.field("certificate", &TlsSettings::certificate,
+          "PEM file with the default certificate and its chain. Empty: no TLS.")
       .example("/etc/postern/mail.example.org.crt");
   s.field("key", &TlsSettings::key, "PEM file with its private key.").example("/etc/postern/mail.example.org.key");
-  s.field("min_version", &TlsSettings::min_version, "The oldest protocol version that is spoken.").one_of({"TLSv1.2", "TLSv1.3"});
-  s.field("ciphers", &TlsSettings::ciphers, "Cipher list for TLS 1.2, as OpenSSL writes it. Empty: forward secret AEAD ones.");
-  s.table_field("name", &TlsSettings::named, "A further certificate, chosen by the name that the client asks for (SNI).");
+  s.field("min_version", &TlsSettings::min_version, "The oldest protocol version that is spoken.")
+      .one_of({"TLSv1.2", "TLSv1.3"});
+  s.field("ciphers", &TlsSettings::ciphers,
+          "Cipher list for TLS 1.2, as OpenSSL writes it. Empty: forward secret AEAD ones.");
+  s.table_field("name", &TlsSettings::named,
+                "A further certificate, chosen by the name that the client asks for (SNI).");
   s.check([](const TlsSettings& t, Diagnostics& d) {
-    if (t.certificate.empty() != t.key.empty()) d.error(t.origin(), "certificate and key go together: one of them is missing");
+    if (t.certificate.empty() != t.key.empty())
+      d.error(t.origin(), "certificate and key go together: one of them is missing");
   });
 }
 

@@ -11,13 +11,16 @@ Result<void> TlsKeeper::load(const TlsSettings& settings) {
   }
   TlsServerOptions options{.min_version = settings.min_version, .ciphers = settings.ciphers};
   options.certificates.push_back({settings.certificate, settings.key, {}});
-  for (const TlsNamed& named : settings.named) options.certificates.push_back({named.certificate, named.key, named.names});
+  for (const TlsNamed& named : settings.named)
+    options.certificates.push_back({named.certificate, named.key, named.names});
   auto made = make_server_tls(options);
   if (!made) return std::unexpected(made.error());
   current_.store(std::move(*made));
   return {};
 }
 
-std::shared_ptr<TlsContext> TlsKeeper::server(std::string_view) { return current_.load(); }
+std::shared_ptr<TlsContext> TlsKeeper::server(std::string_view) {
+  return current_.load();
+}
 
 }  // namespace postern

@@ -11,7 +11,7 @@ namespace postern {
 
 namespace {
 
-constexpr std::size_t kFirstBlock = 8 * 1024;     // a session's ordinary burst
+constexpr std::size_t kFirstBlock = 8 * 1024;      // a session's ordinary burst
 constexpr std::size_t kLargestBlock = 128 * 1024;  // read-ahead plus one TLS record, and a line still incomplete
 constexpr std::size_t kCipherRoom = 16 * 1024 + 512;
 constexpr std::size_t kFlushAt = 32 * 1024;  // queued octets that are tried on the wire without being asked
@@ -163,7 +163,8 @@ bool Stream::send_now(std::string_view extra) {
     return false;
   }
   if (filter_ && (!out_.empty() || !extra.empty())) {
-    if (filter_->send(out_, wire_) != StreamFilter::State::kOk || filter_->send(extra, wire_) != StreamFilter::State::kOk)
+    if (filter_->send(out_, wire_) != StreamFilter::State::kOk ||
+        filter_->send(extra, wire_) != StreamFilter::State::kOk)
       lost(EPROTO);
     out_.clear();
     extra = {};
@@ -249,12 +250,15 @@ Task<void> Stream::handshake(std::unique_ptr<StreamFilter> filter, Deadline dead
     const std::string early(buffered());
     consume(early.size());
     std::string plain;
-    if (filter_->received(early, plain, wire_) != StreamFilter::State::kOk) throw ProtocolError("TLS: " + filter_->error());
+    if (filter_->received(early, plain, wire_) != StreamFilter::State::kOk)
+      throw ProtocolError("TLS: " + filter_->error());
     take_plain(plain);
   }
   send_now({});
   while (!filter_->established()) {
-    if (ended_) throw ProtocolError("TLS handshake failed: " + (filter_->error().empty() ? "connection closed" : filter_->error()));
+    if (ended_)
+      throw ProtocolError("TLS handshake failed: " +
+                          (filter_->error().empty() ? "connection closed" : filter_->error()));
     co_await DataWait(*this, DataWait::Mode::kHandshake, deadline);
   }
   handshaking_ = false;

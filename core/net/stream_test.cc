@@ -61,7 +61,9 @@ struct LineServer {
   }
 };
 
-Task<int> answer(int value) { co_return value; }
+Task<int> answer(int value) {
+  co_return value;
+}
 Task<int> late(int value, Duration after) {
   co_await sleep_for(after);
   co_return value;
@@ -91,7 +93,8 @@ TEST_CASE("lines come whole however the wire cuts them") {
     server.sim.run_until_idle();
     CHECK(server.heard.lines ==
           std::vector<std::string>{"one", "two<lf>", "<too long>", "", "exactly twenty octet", "last"});
-    CHECK(client->received() == "ok one\r\nok two<lf>\r\nok <too long>\r\nok \r\nok exactly twenty octet\r\nok last\r\n");
+    CHECK(client->received() ==
+          "ok one\r\nok two<lf>\r\nok <too long>\r\nok \r\nok exactly twenty octet\r\nok last\r\n");
   }
 }
 

@@ -21,7 +21,8 @@ void StreamReadWait::throw_closed() const {
 bool Stream::LineWait::satisfied() {
   for (;;) {
     const std::string_view octets = buffered();
-    const void* lf = scanned_ < octets.size() ? std::memchr(octets.data() + scanned_, '\n', octets.size() - scanned_) : nullptr;
+    const void* lf =
+        scanned_ < octets.size() ? std::memchr(octets.data() + scanned_, '\n', octets.size() - scanned_) : nullptr;
     if (lf) {
       found_ = static_cast<std::size_t>(static_cast<const char*>(lf) - octets.data());
       have_ = true;
@@ -56,9 +57,12 @@ bool Stream::DataWait::satisfied() {
   const std::size_t have = buffered().size();
   switch (mode_) {
     case Mode::kFill:
-    case Mode::kReadable: return have > 0 || ended();
-    case Mode::kMore: return have > had_ || ended();
-    case Mode::kHandshake: return ended() || stream_.secure();
+    case Mode::kReadable:
+      return have > 0 || ended();
+    case Mode::kMore:
+      return have > had_ || ended();
+    case Mode::kHandshake:
+      return ended() || stream_.secure();
   }
   return true;
 }
@@ -75,7 +79,9 @@ bool Stream::DataWait::await_resume() {
   return true;
 }
 
-bool Stream::FlushWait::await_ready() { return stream_.send_now(extra_); }
+bool Stream::FlushWait::await_ready() {
+  return stream_.send_now(extra_);
+}
 
 void Stream::FlushWait::await_resume() {
   check();
@@ -87,7 +93,9 @@ Listener::Listener(Executor& executor, BoundEndpoint& bound, std::function<void(
 
 Listener::~Listener() = default;
 
-void Listener::on_connection(std::unique_ptr<Socket> socket) { on_connection_(std::move(socket)); }
+void Listener::on_connection(std::unique_ptr<Socket> socket) {
+  on_connection_(std::move(socket));
+}
 
 namespace {
 

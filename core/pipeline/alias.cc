@@ -34,7 +34,8 @@ Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, Ad
   std::set<Address> seen;
   for (const Address& target : lookup.targets) pending.push_back({target, 0});
   for (std::size_t next = 0; next < pending.size(); ++next) {
-    if (pending.size() > kMaxAliasTargets) co_return fault("alias.limit", alias.to_string() + " leads to too many addresses");
+    if (pending.size() > kMaxAliasTargets)
+      co_return fault("alias.limit", alias.to_string() + " leads to too many addresses");
     const Address address = pending[next].address;
     const std::size_t parent = pending[next].parent;
     if (among_ancestors(aliases, parent, address))
@@ -44,12 +45,15 @@ Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, Ad
     const DomainKind domain = directory.domain_kind(address.domain().ascii());
     if (domain == DomainKind::kLocal) found = co_await directory.find(address);
     switch (found.kind) {
-      case AddressLookup::Kind::kTemporary: co_return fault("alias.temporary", "no answer about " + address.to_string());
+      case AddressLookup::Kind::kTemporary:
+        co_return fault("alias.temporary", "no answer about " + address.to_string());
       case AddressLookup::Kind::kNoSuchUser:
-        co_return fault("alias.nobody", alias.to_string() + " leads to " + address.to_string() + ", who does not exist");
+        co_return fault("alias.nobody",
+                        alias.to_string() + " leads to " + address.to_string() + ", who does not exist");
       case AddressLookup::Kind::kAlias: {
         const std::size_t depth = aliases[parent].depth + 1;
-        if (depth > kMaxAliasDepth) co_return fault("alias.limit", alias.to_string() + " leads through too many aliases");
+        if (depth > kMaxAliasDepth)
+          co_return fault("alias.limit", alias.to_string() + " leads through too many aliases");
         aliases.push_back({address, parent, depth, aliases[parent].wild || found.wild});
         for (Address& target : found.targets) pending.push_back({std::move(target), aliases.size() - 1});
         break;
@@ -58,7 +62,9 @@ Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, Ad
         out.foreign = out.foreign || domain == DomainKind::kForeign;
         out.wild = out.wild || (domain == DomainKind::kForeign && aliases[parent].wild);
         [[fallthrough]];
-      case AddressLookup::Kind::kAccount: out.targets.push_back({address, std::move(found)}); break;
+      case AddressLookup::Kind::kAccount:
+        out.targets.push_back({address, std::move(found)});
+        break;
     }
   }
   if (out.targets.empty()) co_return fault("alias.empty", alias.to_string() + " leads nowhere");

@@ -29,7 +29,8 @@ struct AliasTargets {
   bool wild = false;     ///< a foreign one whose local part the sender chose
 };
 
-/// Errors: "alias.loop", "alias.limit", "alias.empty", "alias.nobody" (a target of ours does not exist), "alias.temporary".
+/// Errors: "alias.loop", "alias.limit", "alias.empty", "alias.nobody" (a target of ours does not exist),
+/// "alias.temporary".
 Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, AddressLookup lookup);
 
 }  // namespace postern

@@ -1,4 +1,5 @@
-// What rules and trails cost. The bounds are wide (debug builds, busy machines, sanitizers); the message shows the figure.
+// What rules and trails cost. The bounds are wide (debug builds, busy machines, sanitizers); the message shows the
+// figure.
 #include <doctest/doctest.h>
 
 #include <ctime>

@@ -10,7 +10,9 @@ namespace postern {
 
 namespace {
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 
 void append_reply_line(std::string& out, const Reply& reply, std::string_view line, bool last) {
   fmt::format_to(std::back_inserter(out), "{:03}{}", reply.code, last ? ' ' : '-');
@@ -39,7 +41,9 @@ std::string Reply::wire() const {
   }
 }
 
-std::string_view Transaction::headers() const { return draft ? draft->header() : std::string_view(); }
+std::string_view Transaction::headers() const {
+  return draft ? draft->header() : std::string_view();
+}
 
 bool Decision::refuses_all() const {
   return !outcomes.empty() && std::ranges::none_of(outcomes, [](const auto& one) { return one.reply.positive(); });
@@ -59,7 +63,9 @@ Reply Decision::reply() const {
 }
 
 Policy::~Policy() = default;
-bool Policy::trusts_proxy(const IpAddress&) const { return false; }
+bool Policy::trusts_proxy(const IpAddress&) const {
+  return false;
+}
 Matcher::~Matcher() = default;
 Action::~Action() = default;
 RuleRegistry::~RuleRegistry() = default;

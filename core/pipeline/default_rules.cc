@@ -31,7 +31,8 @@ class HasAccount final : public Matcher {
     return Selected::ready(where(call, [&](std::size_t i) {
       const Transaction& mail = call.transaction;
       return mail.lookups[i].kind == AddressLookup::Kind::kAccount ||
-             (mail.lookups[i].kind == AddressLookup::Kind::kNoSuchUser && mail.envelope.recipients[i].address.is_postmaster());
+             (mail.lookups[i].kind == AddressLookup::Kind::kNoSuchUser &&
+              mail.envelope.recipients[i].address.is_postmaster());
     }));
   }
   std::string name() const override { return "recipient_is_local"; }
@@ -40,7 +41,8 @@ class HasAccount final : public Matcher {
 class GateAllowsRelay final : public Matcher {
  public:
   Selected match(RuleCall call) override {
-    return Selected::ready(where(call, [&](std::size_t i) { return i < call.transaction.relay.size() && call.transaction.relay[i]; }));
+    return Selected::ready(
+        where(call, [&](std::size_t i) { return i < call.transaction.relay.size() && call.transaction.relay[i]; }));
   }
   std::string name() const override { return "relay_allowed"; }
 };
@@ -89,13 +91,15 @@ std::shared_ptr<RuleSet> make_default_rules() {
   auto set = std::make_shared<RuleSet>();
   PipelineRules& root = set->pipelines["root"];
   root.name = "root";
-  root.rules.push_back(rule("root#1", std::make_shared<TooManyReceived>(),
-                            std::make_shared<Refuse>(Verdict::reject(554, "5.4.6", "mail loop: too many Received fields"))));
+  root.rules.push_back(
+      rule("root#1", std::make_shared<TooManyReceived>(),
+           std::make_shared<Refuse>(Verdict::reject(554, "5.4.6", "mail loop: too many Received fields"))));
   root.rules.push_back(rule("root#2", std::make_shared<HasAccount>(),
                             std::make_shared<Step>("deliver", PlanStep::Kind::kDeliver, "INBOX")));
-  root.rules.push_back(rule("root#3", std::make_shared<GateAllowsRelay>(),
-                            std::make_shared<Step>("relay", PlanStep::Kind::kRelay, "")));
-  root.rules.push_back(rule("root#4", nullptr, std::make_shared<Refuse>(Verdict::reject(550, "5.7.1", "relaying denied"))));
+  root.rules.push_back(
+      rule("root#3", std::make_shared<GateAllowsRelay>(), std::make_shared<Step>("relay", PlanStep::Kind::kRelay, "")));
+  root.rules.push_back(
+      rule("root#4", nullptr, std::make_shared<Refuse>(Verdict::reject(550, "5.7.1", "relaying denied"))));
   return set;
 }
 

@@ -54,7 +54,8 @@ std::uint32_t trail_micros(Duration duration) {
 Counter& PolicyWorker::script_counter(std::string_view name) {
   if (const auto found = script_counters.find(name); found != script_counters.end()) return *found->second;
   if (script_counters.size() >= kMaxScriptCounters && name != "other") return script_counter("other");
-  Counter& made = metrics->counter("postern_pipeline_script_total", "What scripts count.", {{"counter", std::string(name)}});
+  Counter& made =
+      metrics->counter("postern_pipeline_script_total", "What scripts count.", {{"counter", std::string(name)}});
   script_counters.emplace(name, &made);
   return made;
 }

@@ -1,7 +1,7 @@
 // The world as rules see it: every question and its answer goes into the trail, with the time it took.
 //
-// One object per run (a stage of a session, or a message), in the frame of the coroutine that runs the rules. All waits of
-// a run share one deadline, [pipeline] time_limit.
+// One object per run (a stage of a session, or a message), in the frame of the coroutine that runs the rules. All waits
+// of a run share one deadline, [pipeline] time_limit.
 //
 // Thread: its worker.
 #pragma once
@@ -25,7 +25,8 @@ struct PolicyWorker {
   Log log;
   Directory* directory = nullptr;
   Metrics* metrics = nullptr;
-  Instant (*precise_clock)() = nullptr;  ///< for the times of rules; nothing: the executor's, which stands still in a turn
+  Instant (*precise_clock)() =
+      nullptr;  ///< for the times of rules; nothing: the executor's, which stands still in a turn
   std::shared_ptr<const RuleEpoch> epoch;
   std::map<std::string, Counter*, std::less<>> script_counters;
 

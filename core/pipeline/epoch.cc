@@ -26,8 +26,9 @@ std::shared_ptr<RuleSet> load_one(const PipelineSettings& settings, const RuleRe
 
 }  // namespace
 
-std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> rules, std::shared_ptr<const GateConfig> gate,
-                                               const PipelineSettings& settings, Metrics& metrics) {
+std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> rules,
+                                               std::shared_ptr<const GateConfig> gate, const PipelineSettings& settings,
+                                               Metrics& metrics) {
   auto epoch = std::make_shared<RuleEpoch>();
   epoch->rules = std::move(rules);
   epoch->gate = std::move(gate);
@@ -44,15 +45,16 @@ std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> ru
   }
   for (const Hook& hook : epoch->rules->hooks) {
     epoch->hooked_stages |= 1U << static_cast<unsigned>(hook.stage);
-    epoch->hooks.push_back({&hook, place_of(hook.origin),
-                            &metrics.counter("postern_pipeline_hook_refusals_total", "Refusals by a hook.", {{"hook", hook.name}})});
+    epoch->hooks.push_back(
+        {&hook, place_of(hook.origin),
+         &metrics.counter("postern_pipeline_hook_refusals_total", "Refusals by a hook.", {{"hook", hook.name}})});
   }
   return epoch;
 }
 
-std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, GateConfig gate, const RuleRegistry& registry,
-                                             ScriptEngine* engine, Metrics& metrics, unsigned workers,
-                                             Diagnostics& diagnostics) {
+std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, GateConfig gate,
+                                             const RuleRegistry& registry, ScriptEngine* engine, Metrics& metrics,
+                                             unsigned workers, Diagnostics& diagnostics) {
   auto prepared = std::make_unique<PreparedRules>();
   prepared->gate = std::make_shared<const GateConfig>(std::move(gate));
   for (unsigned worker = 0; worker < workers; ++worker) {
@@ -62,7 +64,8 @@ std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, G
     std::shared_ptr<RuleSet> rules = load_one(settings, registry, engine, sink);
     if (rules && worker == 0) check_rules(*rules, diagnostics);
     if (!rules || sink.has_errors()) {
-      if (!diagnostics.has_errors()) diagnostics.error({}, "the scripts could not be loaded a second time: " + repeated.render());
+      if (!diagnostics.has_errors())
+        diagnostics.error({}, "the scripts could not be loaded a second time: " + repeated.render());
       return nullptr;
     }
     prepared->workers.push_back(compile_rules(std::move(rules), prepared->gate, settings, metrics));

@@ -1,8 +1,8 @@
 // One epoch of rules: what a (re)load made for all workers, checked as a whole, installed on all workers or on none.
 //
-// Each worker has its own RuleSet (its own Lua state). A RuleEpoch adds what would otherwise be computed for every mail:
-// the text of a rule's place, its counter, the stages that have hooks. Immutable; coroutines that run under it keep it
-// alive, so that an old epoch ends with its last one.
+// Each worker has its own RuleSet (its own Lua state). A RuleEpoch adds what would otherwise be computed for every
+// mail: the text of a rule's place, its counter, the stages that have hooks. Immutable; coroutines that run under it
+// keep it alive, so that an old epoch ends with its last one.
 #pragma once
 
 #include <cstdint>
@@ -53,12 +53,13 @@ struct PreparedRules {
 /// Loads the scripts once per worker (or takes the built-in rules when there are none) and checks them. Nothing when
 /// anything is wrong; what it is stands in `diagnostics`.
 /// Thread: not a worker's: loading may take long. Blocks.
-std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, GateConfig gate, const RuleRegistry& registry,
-                                             ScriptEngine* engine, Metrics& metrics, unsigned workers,
-                                             Diagnostics& diagnostics);
+std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, GateConfig gate,
+                                             const RuleRegistry& registry, ScriptEngine* engine, Metrics& metrics,
+                                             unsigned workers, Diagnostics& diagnostics);
 
 /// The compiled form of one rule set; for prepare_rules() and tests.
-std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> rules, std::shared_ptr<const GateConfig> gate,
-                                               const PipelineSettings& settings, Metrics& metrics);
+std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> rules,
+                                               std::shared_ptr<const GateConfig> gate, const PipelineSettings& settings,
+                                               Metrics& metrics);
 
 }  // namespace postern

@@ -28,7 +28,8 @@ inline Address address(std::string_view text) {
 /// Accounts, aliases and domains of a test.
 class FakeDirectory final : public Directory {
  public:
-  std::map<std::string, DomainKind> domains{{"ours.example", DomainKind::kLocal}, {"relayed.example", DomainKind::kRelay}};
+  std::map<std::string, DomainKind> domains{{"ours.example", DomainKind::kLocal},
+                                            {"relayed.example", DomainKind::kRelay}};
   std::map<std::string, std::string> accounts{{"bob@ours.example", "bob"}, {"eve@ours.example", "eve"}};
   std::map<std::string, std::vector<std::string>> aliases;
   std::string wild;       ///< an alias that is wild
@@ -175,7 +176,8 @@ struct PolicyWorld {
 
   PolicyWorld() {
     trails = std::make_unique<TrailLog>(TrailSettings{}, "/trail", disk, sim.make_lane("trail"), 1, metrics);
-    policy = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{.workers = 1, .metrics = metrics, .trails = trails.get()});
+    policy = std::make_unique<PipelinePolicy>(
+        PipelinePolicy::Options{.workers = 1, .metrics = metrics, .trails = trails.get()});
     policy->attach(directory, &queue);
     policy->start(sim.worker(0), dns, log.log());
   }
@@ -215,7 +217,8 @@ struct Talk {
   std::optional<Transaction> mail;
   std::optional<Draft> draft;
 
-  explicit Talk(PolicyWorld& its, std::string_view ip = "203.0.113.9", SessionRole role = SessionRole::kMx) : world(its) {
+  explicit Talk(PolicyWorld& its, std::string_view ip = "203.0.113.9", SessionRole role = SessionRole::kMx)
+      : world(its) {
     session.client.ip = *IpAddress::parse(ip);
     session.client.role = role;
     session.client.ehlo = "client.example";

@@ -1,8 +1,8 @@
 // The relay gate: who may send to whom through this server (architecture.md decision 7).
 //
-// decide() is a pure function of the configuration and a few facts, so that gate_proof.h can ask it about every class of
-// client there is, before the server starts. Nobody relays by default: a network must be named in [[relay.network]] with a
-// reason, private ones included, and the submission ports take mail from authenticated clients only.
+// decide() is a pure function of the configuration and a few facts, so that gate_proof.h can ask it about every class
+// of client there is, before the server starts. Nobody relays by default: a network must be named in [[relay.network]]
+// with a reason, private ones included, and the submission ports take mail from authenticated clients only.
 //
 // What makes a client more than a stranger:
 //   authenticated   it has proven an account ([relay] authenticated), in a session of its own or of a [[relay.proxy]]
@@ -38,8 +38,8 @@ struct NamedNetwork {
 };
 
 struct GateConfig {
-  bool authenticated = true;       ///< those who have logged in may relay
-  bool forward_aliases = false;    ///< aliases may lead to foreign addresses
+  bool authenticated = true;           ///< those who have logged in may relay
+  bool forward_aliases = false;        ///< aliases may lead to foreign addresses
   std::vector<NamedNetwork> networks;  ///< that may relay
   std::vector<NamedNetwork> proxies;   ///< whose PROXY and XCLIENT words are believed
 };
@@ -53,9 +53,9 @@ struct ClientFacts {
 
 enum class ClientClass : std::uint8_t {
   kStranger,
-  kSilentProxy,   ///< a trusted proxy that did not say for whom it speaks
-  kFalseProxy,    ///< declared by a host that nobody trusts
-  kNetwork,       ///< of a relay network
+  kSilentProxy,  ///< a trusted proxy that did not say for whom it speaks
+  kFalseProxy,   ///< declared by a host that nobody trusts
+  kNetwork,      ///< of a relay network
 };
 std::string_view to_string(ClientClass kind);
 ClientClass classify(const GateConfig& config, const ClientFacts& facts);
@@ -63,21 +63,23 @@ ClientClass classify(const GateConfig& config, const ClientFacts& facts);
 enum class RecipientClass : std::uint8_t {
   kLocalAccount,
   kPostmaster,
-  kAliasOurs,      ///< all targets are ours
-  kNoSuchUser,     ///< our domain, nobody by that name
-  kTemporary,      ///< the directory did not answer
-  kRelayDomain,    ///< a domain that we take mail for and pass on
-  kRelayRouted,    ///< likewise, with a route for the next server hidden in the local part: a%b@ours, "a@b"@ours, b!a@ours
-  kLocalRouted,    ///< the same at a local domain, and no account has this name
-  kAliasForeign,   ///< an alias with a target elsewhere
-  kAliasWild,      ///< likewise, and the sender chooses the target's local part
+  kAliasOurs,     ///< all targets are ours
+  kNoSuchUser,    ///< our domain, nobody by that name
+  kTemporary,     ///< the directory did not answer
+  kRelayDomain,   ///< a domain that we take mail for and pass on
+  kRelayRouted,   ///< likewise, with a route for the next server hidden in the local part: a%b@ours, "a@b"@ours,
+                  ///< b!a@ours
+  kLocalRouted,   ///< the same at a local domain, and no account has this name
+  kAliasForeign,  ///< an alias with a target elsewhere
+  kAliasWild,     ///< likewise, and the sender chooses the target's local part
   kForeign,
-  kLiteral,        ///< an address literal that is not ours
+  kLiteral,  ///< an address literal that is not ours
 };
 inline constexpr RecipientClass kAllRecipientClasses[] = {
-    RecipientClass::kLocalAccount, RecipientClass::kPostmaster,  RecipientClass::kAliasOurs,    RecipientClass::kNoSuchUser,
-    RecipientClass::kTemporary,    RecipientClass::kRelayDomain, RecipientClass::kRelayRouted,  RecipientClass::kLocalRouted,
-    RecipientClass::kAliasForeign, RecipientClass::kAliasWild,   RecipientClass::kForeign,      RecipientClass::kLiteral};
+    RecipientClass::kLocalAccount, RecipientClass::kPostmaster,  RecipientClass::kAliasOurs,
+    RecipientClass::kNoSuchUser,   RecipientClass::kTemporary,   RecipientClass::kRelayDomain,
+    RecipientClass::kRelayRouted,  RecipientClass::kLocalRouted, RecipientClass::kAliasForeign,
+    RecipientClass::kAliasWild,    RecipientClass::kForeign,     RecipientClass::kLiteral};
 std::string_view to_string(RecipientClass kind);
 
 enum class GateAnswer : std::uint8_t { kDeliver, kRelay, kNoSuchUser, kRefuse, kNeedAuth, kTemporary };

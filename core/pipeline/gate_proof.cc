@@ -80,7 +80,8 @@ bool is_stranger(const GateConfig& config, const IpAddress& ip, bool too_many) {
 
 /// Addresses that stand for all: see the head of gate_proof.h.
 std::vector<IpAddress> representatives(const GateConfig& config) {
-  std::set<IpAddress> found{IpAddress::v4(0xCB007101), *IpAddress::parse("2001:db8::1"), IpAddress::v4(0), IpAddress::v6({})};
+  std::set<IpAddress> found{IpAddress::v4(0xCB007101), *IpAddress::parse("2001:db8::1"), IpAddress::v4(0),
+                            IpAddress::v6({})};
   const auto add = [&](const IpNetwork& network) {
     found.insert(network.base());
     if (auto next = behind(network)) found.insert(*next);
@@ -97,20 +98,25 @@ const NamedNetwork* first_containing(const std::vector<NamedNetwork>& networks, 
   return nullptr;
 }
 
-std::string words(const NamedNetwork& one) { return fmt::format("{} ({})", one.network.to_string(), one.reason); }
+std::string words(const NamedNetwork& one) {
+  return fmt::format("{} ({})", one.network.to_string(), one.reason);
+}
 
 std::string dialogue_of(const ClientFacts& client) {
-  const std::string who = client.proxy ? fmt::format("{} connects and declares {}{}", client.proxy->to_string(), client.ip.to_string(),
-                                                       client.authenticated ? " and a login (XCLIENT)" : " (PROXY)")
-                                       : fmt::format("{} connects", client.ip.to_string());
-  return who + "\n  MAIL FROM:<stranger@elsewhere.example>\n  250\n  RCPT TO:<victim@foreign.example>\n  250   <- relayed";
+  const std::string who =
+      client.proxy ? fmt::format("{} connects and declares {}{}", client.proxy->to_string(), client.ip.to_string(),
+                                 client.authenticated ? " and a login (XCLIENT)" : " (PROXY)")
+                   : fmt::format("{} connects", client.ip.to_string());
+  return who +
+         "\n  MAIL FROM:<stranger@elsewhere.example>\n  250\n  RCPT TO:<victim@foreign.example>\n  250   <- relayed";
 }
 
 GateWitness network_witness(const GateConfig& config, const ClientFacts& client, bool too_many) {
   GateWitness out;
   out.client = client;
   const bool by_proxy = client.proxy.has_value();
-  const NamedNetwork* line = first_containing(by_proxy ? config.proxies : config.networks, by_proxy ? *client.proxy : client.ip);
+  const NamedNetwork* line =
+      first_containing(by_proxy ? config.proxies : config.networks, by_proxy ? *client.proxy : client.ip);
   if (line) {
     out.origin = line->origin;
     const std::string_view table = by_proxy ? "[[relay.proxy]]" : "[[relay.network]]";
@@ -148,7 +154,8 @@ std::optional<GateWitness> find_stranger(const GateConfig& config, const std::ve
 std::optional<GateWitness> find_open_domain(const DirectoryFacts& facts) {
   for (const DirectoryFacts::Domain& domain : facts.domains) {
     if (domain.kind != DomainKind::kRelay) continue;
-    if (domain.name.find('.') != std::string::npos && !domain.name.starts_with('*') && !domain.name.starts_with('.')) continue;
+    if (domain.name.find('.') != std::string::npos && !domain.name.starts_with('*') && !domain.name.starts_with('.'))
+      continue;
     if (domain.name.starts_with('[')) continue;
     GateWitness out;
     out.client.ip = IpAddress::v4(0xCB007101);
@@ -185,29 +192,39 @@ void add_cells(GateReport& report, const GateConfig& config, const std::vector<I
     add_rows(report, config, "trusted proxy, declaring nobody", {.ip = proxy});
     add_rows(report, config, "stranger behind a trusted proxy", {.ip = stranger, .proxy = proxy});
     if (!config.networks.empty())
-      add_rows(report, config, "relay network behind a trusted proxy", {.ip = config.networks.front().network.base(), .proxy = proxy});
+      add_rows(report, config, "relay network behind a trusted proxy",
+               {.ip = config.networks.front().network.base(), .proxy = proxy});
   }
   if (!config.networks.empty())
-    add_rows(report, config, "relay network as declared by anybody", {.ip = config.networks.front().network.base(), .proxy = stranger});
+    add_rows(report, config, "relay network as declared by anybody",
+             {.ip = config.networks.front().network.base(), .proxy = stranger});
 }
 
 void add_notes(GateReport& report, const GateConfig& config, const DirectoryFacts& facts) {
   for (const NamedNetwork& one : config.networks) {
     if (is_private_network(one.network))
-      report.notes.push_back(fmt::format(
-          "relay network {} is private: whoever reaches this server through a translator or a proxy without PROXY in it "
-          "relays as well", words(one)));
+      report.notes.push_back(
+          fmt::format("relay network {} is private: whoever reaches this server through a translator or a proxy "
+                      "without PROXY in it "
+                      "relays as well",
+                      words(one)));
     for (const NamedNetwork& proxy : config.proxies)
       if (one.network.overlaps(proxy.network))
-        report.notes.push_back(fmt::format("proxy {} lies in relay network {}: what it sends without declaring a client is not relayed",
-                                           words(proxy), words(one)));
+        report.notes.push_back(
+            fmt::format("proxy {} lies in relay network {}: what it sends without declaring a client is not relayed",
+                        words(proxy), words(one)));
   }
   if (facts.foreign_aliases && config.forward_aliases)
-    report.notes.push_back(fmt::format("{} aliases lead elsewhere and are forwarded for everybody ([relay] forward_aliases)", facts.foreign_aliases));
+    report.notes.push_back(fmt::format(
+        "{} aliases lead elsewhere and are forwarded for everybody ([relay] forward_aliases)", facts.foreign_aliases));
   if (facts.foreign_aliases && !config.forward_aliases)
-    report.notes.push_back(fmt::format("{} aliases lead elsewhere and are refused to strangers ([relay] forward_aliases is false)", facts.foreign_aliases));
+    report.notes.push_back(
+        fmt::format("{} aliases lead elsewhere and are refused to strangers ([relay] forward_aliases is false)",
+                    facts.foreign_aliases));
   if (facts.wild_aliases)
-    report.notes.push_back(fmt::format("{} aliases let the sender choose the name at a foreign domain and are refused to strangers", facts.wild_aliases));
+    report.notes.push_back(
+        fmt::format("{} aliases let the sender choose the name at a foreign domain and are refused to strangers",
+                    facts.wild_aliases));
 }
 
 }  // namespace
@@ -216,9 +233,9 @@ std::span<const IpNetwork> private_networks() {
   // Addresses that never cross the internet: this host, RFC 1918, RFC 4193, link-local. Not 100.64.0.0/10: behind a
   // carrier's translator are strangers.
   static const std::array<IpNetwork, 10> kNetworks = {
-      *IpNetwork::parse("0.0.0.0/8"),      *IpNetwork::parse("10.0.0.0/8"),     *IpNetwork::parse("127.0.0.0/8"),
-      *IpNetwork::parse("169.254.0.0/16"), *IpNetwork::parse("172.16.0.0/12"),  *IpNetwork::parse("192.168.0.0/16"),
-      *IpNetwork::parse("::/128"),         *IpNetwork::parse("::1/128"),        *IpNetwork::parse("fc00::/7"),
+      *IpNetwork::parse("0.0.0.0/8"),      *IpNetwork::parse("10.0.0.0/8"),    *IpNetwork::parse("127.0.0.0/8"),
+      *IpNetwork::parse("169.254.0.0/16"), *IpNetwork::parse("172.16.0.0/12"), *IpNetwork::parse("192.168.0.0/16"),
+      *IpNetwork::parse("::/128"),         *IpNetwork::parse("::1/128"),       *IpNetwork::parse("fc00::/7"),
       *IpNetwork::parse("fe80::/10")};
   return kNetworks;
 }
@@ -245,7 +262,8 @@ std::string GateReport::table() const {
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const GateCell& cell = cells[i];
     if (cell.recipient == kAllRecipientClasses[0])
-      out += fmt::format("{:<44} {:<11} {:<5}", cell.client.substr(0, 44), to_string(cell.role), cell.authenticated ? "yes" : "no");
+      out += fmt::format("{:<44} {:<11} {:<5}", cell.client.substr(0, 44), to_string(cell.role),
+                         cell.authenticated ? "yes" : "no");
     out += fmt::format(" | {:<{}}", kMarks[static_cast<std::size_t>(cell.answer)], to_string(cell.recipient).size());
     if (cell.recipient == std::end(kAllRecipientClasses)[-1]) out += '\n';
   }
@@ -256,7 +274,8 @@ std::string GateReport::render() const {
   std::string out = table();
   for (const std::string& note : notes) out += fmt::format("note: {}\n", note);
   if (witness)
-    out += fmt::format("OPEN: a stranger may relay\n  {}\n  {}: {}\n", witness->dialogue, witness->origin.to_string(), witness->cause);
+    out += fmt::format("OPEN: a stranger may relay\n  {}\n  {}: {}\n", witness->dialogue, witness->origin.to_string(),
+                       witness->cause);
   else
     out += "closed: no stranger may relay\n";
   return out;

@@ -1,8 +1,8 @@
 // The proof that no stranger relays: decide() asked about every class of client and recipient there is.
 //
 // A client's class depends on its address only through membership in the networks that the configuration names. The
-// first addresses of all those networks, and the addresses just behind them, therefore stand for every address there is:
-// asking about these is asking about all (IPv4 and IPv6 apart). The same list, crossed with "connected itself",
+// first addresses of all those networks, and the addresses just behind them, therefore stand for every address there
+// is: asking about these is asking about all (IPv4 and IPv6 apart). The same list, crossed with "connected itself",
 // "declared by a trusted proxy" and "declared by somebody else", stands for every connection.
 //
 // Who is a stranger: an address that is neither private (see private_networks()) nor in a named network that is narrow
@@ -32,7 +32,7 @@ inline constexpr std::uint64_t kMostV4Addresses = 1ULL << 20;
 
 /// One row of the table: a class of clients in one role, with the answer for each class of recipients.
 struct GateCell {
-  std::string client;   ///< "stranger", "relay network 192.0.2.0/24 (office)"
+  std::string client;  ///< "stranger", "relay network 192.0.2.0/24 (office)"
   SessionRole role = SessionRole::kMx;
   bool authenticated = false;
   RecipientClass recipient{};
@@ -43,8 +43,8 @@ struct GateCell {
 struct GateWitness {
   ClientFacts client;
   RecipientClass recipient = RecipientClass::kForeign;
-  Origin origin;       ///< of the line in the configuration; may be a default
-  std::string cause;   ///< "[[relay.network]] 0.0.0.0/0 (everyone) is wider than /16"
+  Origin origin;         ///< of the line in the configuration; may be a default
+  std::string cause;     ///< "[[relay.network]] 0.0.0.0/0 (everyone) is wider than /16"
   std::string dialogue;  ///< as a session would see it
 };
 

@@ -6,14 +6,19 @@
 namespace postern {
 namespace {
 
-NamedNetwork net(std::string_view text, std::string reason = "test") { return {*IpNetwork::parse(text), std::move(reason), {}}; }
-ClientFacts client(std::string_view ip) { return {.ip = *IpAddress::parse(ip)}; }
+NamedNetwork net(std::string_view text, std::string reason = "test") {
+  return {*IpNetwork::parse(text), std::move(reason), {}};
+}
+ClientFacts client(std::string_view ip) {
+  return {.ip = *IpAddress::parse(ip)};
+}
 
 TEST_CASE("nobody relays by default, private networks and loopback included") {
   const GateConfig config;
   for (const char* ip : {"127.0.0.1", "10.0.0.1", "192.168.1.1", "203.0.113.1", "::1", "fd00::1", "2001:db8::1"})
-    for (const RecipientClass recipient : {RecipientClass::kForeign, RecipientClass::kLiteral, RecipientClass::kRelayRouted,
-                                           RecipientClass::kAliasForeign, RecipientClass::kAliasWild})
+    for (const RecipientClass recipient :
+         {RecipientClass::kForeign, RecipientClass::kLiteral, RecipientClass::kRelayRouted,
+          RecipientClass::kAliasForeign, RecipientClass::kAliasWild})
       CHECK(answer(config, client(ip), recipient) == GateAnswer::kRefuse);
 }
 
@@ -45,7 +50,8 @@ TEST_CASE("a submission port serves nobody who has not logged in, relay networks
   config.networks = {net("192.0.2.0/24")};
   ClientFacts host = client("192.0.2.5");
   host.role = SessionRole::kSubmission;
-  for (const RecipientClass recipient : kAllRecipientClasses) CHECK(answer(config, host, recipient) == GateAnswer::kNeedAuth);
+  for (const RecipientClass recipient : kAllRecipientClasses)
+    CHECK(answer(config, host, recipient) == GateAnswer::kNeedAuth);
 }
 
 TEST_CASE("a proxy is believed only when it is named, and is a stranger when it names nobody") {
@@ -151,13 +157,15 @@ TEST_CASE("the table has a row for each class of clients and a column for each c
 
 IpNetwork random_network(Prng& random) {
   if (random.chance(0.3)) {
-    static constexpr const char* kEdges[] = {"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/7", "172.16.0.0/12", "172.0.0.0/11", "::/0",
-                                             "2000::/3",  "fc00::/7",   "fc00::/6",   "192.168.0.0/16", "255.255.0.0/16", "ff00::/8"};
+    static constexpr const char* kEdges[] = {"0.0.0.0/0",    "10.0.0.0/8",     "10.0.0.0/7",     "172.16.0.0/12",
+                                             "172.0.0.0/11", "::/0",           "2000::/3",       "fc00::/7",
+                                             "fc00::/6",     "192.168.0.0/16", "255.255.0.0/16", "ff00::/8"};
     return *IpNetwork::parse(kEdges[random.below(std::size(kEdges))]);
   }
   const auto prefix = static_cast<int>(random.below(25)) + (random.chance(0.5) ? 8 : 0);
   const auto bits = prefix == 0 ? 0U : ~0U << (32 - prefix);
-  return *IpNetwork::parse(IpAddress::v4(static_cast<std::uint32_t>(random.next()) & bits).to_string() + "/" + std::to_string(prefix));
+  return *IpNetwork::parse(IpAddress::v4(static_cast<std::uint32_t>(random.next()) & bits).to_string() + "/" +
+                           std::to_string(prefix));
 }
 
 IpAddress random_address(Prng& random, const GateConfig& config) {
@@ -166,7 +174,8 @@ IpAddress random_address(Prng& random, const GateConfig& config) {
     if (base.is_v6()) return base;
     const auto* o = base.octets();
     const std::uint32_t value = std::uint32_t{o[0]} << 24 | std::uint32_t{o[1]} << 16 | std::uint32_t{o[2]} << 8 | o[3];
-    return IpAddress::v4(value + static_cast<std::uint32_t>(random.below(3) ? random.next() >> (40 + random.below(24)) : 0));
+    return IpAddress::v4(value +
+                         static_cast<std::uint32_t>(random.below(3) ? random.next() >> (40 + random.below(24)) : 0));
   };
   if (!config.networks.empty() && random.chance(0.5)) return near(config.networks);
   if (!config.proxies.empty() && random.chance(0.3)) return near(config.proxies);
@@ -201,7 +210,8 @@ TEST_CASE("property: whoever brute force finds, the proof has found, and its wit
         facts.authenticated = random.chance(0.5);  // declared, not proven
       }
       if (!is_stranger(config, facts.proxy.value_or(facts.ip))) continue;
-      for (const RecipientClass recipient : {RecipientClass::kForeign, RecipientClass::kLiteral, RecipientClass::kRelayRouted, RecipientClass::kAliasWild})
+      for (const RecipientClass recipient : {RecipientClass::kForeign, RecipientClass::kLiteral,
+                                             RecipientClass::kRelayRouted, RecipientClass::kAliasWild})
         CHECK_MESSAGE(answer(config, facts, recipient) != GateAnswer::kRelay, facts.ip.to_string());
     }
   }

@@ -1,4 +1,5 @@
-// The key functions of the mail store's interfaces, so that stores and protocols in different shared objects agree on them.
+// The key functions of the mail store's interfaces, so that stores and protocols in different shared objects agree on
+// them.
 #include "postern/mailstore.h"
 
 namespace postern {

@@ -40,7 +40,8 @@ Result<PlanStep> decode_step(std::string_view bytes) {
   RecordReader in(bytes);
   PlanStep step;
   const std::uint8_t kind = in.octet();
-  if (kind < static_cast<std::uint8_t>(PlanStep::Kind::kDeliver) || kind > static_cast<std::uint8_t>(PlanStep::Kind::kBounce))
+  if (kind < static_cast<std::uint8_t>(PlanStep::Kind::kDeliver) ||
+      kind > static_cast<std::uint8_t>(PlanStep::Kind::kBounce))
     return fault("plan.version", "a step of a kind that this server does not know");
   step.kind = static_cast<PlanStep::Kind>(kind);
   const std::uint64_t recipients = in.varint();

@@ -25,8 +25,9 @@ Plan sample() {
 }
 
 bool same(const PlanStep& a, const PlanStep& b) {
-  return a.kind == b.kind && a.recipients == b.recipients && a.account == b.account && a.folder == b.folder && a.flags == b.flags &&
-         a.options == b.options && a.reason == b.reason && a.header_edits == b.header_edits && a.not_before == b.not_before;
+  return a.kind == b.kind && a.recipients == b.recipients && a.account == b.account && a.folder == b.folder &&
+         a.flags == b.flags && a.options == b.options && a.reason == b.reason && a.header_edits == b.header_edits &&
+         a.not_before == b.not_before;
 }
 
 TEST_CASE("a plan comes back from its bytes as it was") {
@@ -43,7 +44,8 @@ TEST_CASE("a plan comes back from its bytes as it was") {
 TEST_CASE("a plan of a later version, or cut short anywhere, is a fault") {
   std::string bytes;
   sample().encode(bytes);
-  for (std::size_t size = 0; size < bytes.size(); ++size) CHECK_FALSE(Plan::decode(std::string_view(bytes).substr(0, size)));
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    CHECK_FALSE(Plan::decode(std::string_view(bytes).substr(0, size)));
   CHECK_FALSE(Plan::decode(bytes + "x"));
   bytes[0] = 2;
   CHECK(Plan::decode(bytes).error().code == "plan.version");

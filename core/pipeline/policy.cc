@@ -15,7 +15,9 @@ bool is_fate(const Verdict& verdict) {
          verdict.kind == Verdict::Kind::kHold;
 }
 
-std::string_view word(bool yes) { return yes ? "yes" : "no"; }
+std::string_view word(bool yes) {
+  return yes ? "yes" : "no";
+}
 
 }  // namespace
 
@@ -28,11 +30,16 @@ PipelinePolicy::PipelinePolicy(Options options)
     : options_(options),
       gates_(std::make_unique<GateList>()),
       accepted_(options.metrics.counter("postern_pipeline_accepted_total", "Messages committed.")),
-      accepted_recipients_(options.metrics.counter("postern_pipeline_accepted_recipients_total", "Recipients of committed messages.")),
-      refused_recipients_(options.metrics.counter("postern_pipeline_refused_recipients_total", "Recipients refused at RCPT.")),
-      refused_messages_(options.metrics.counter("postern_pipeline_refused_messages_total", "Messages refused as a whole after DATA.")),
-      commit_faults_(options.metrics.counter("postern_pipeline_commit_faults_total", "Messages that the spool did not take.")),
-      root_seconds_(options.metrics.histogram("postern_pipeline_root_seconds", "Time of the message hook and root, with their waits.",
+      accepted_recipients_(
+          options.metrics.counter("postern_pipeline_accepted_recipients_total", "Recipients of committed messages.")),
+      refused_recipients_(
+          options.metrics.counter("postern_pipeline_refused_recipients_total", "Recipients refused at RCPT.")),
+      refused_messages_(options.metrics.counter("postern_pipeline_refused_messages_total",
+                                                "Messages refused as a whole after DATA.")),
+      commit_faults_(
+          options.metrics.counter("postern_pipeline_commit_faults_total", "Messages that the spool did not take.")),
+      root_seconds_(options.metrics.histogram("postern_pipeline_root_seconds",
+                                              "Time of the message hook and root, with their waits.",
                                               HistogramScale::kSeconds)) {
   for (unsigned i = 0; i < options.workers; ++i) {
     workers_.push_back(std::make_unique<PolicyWorker>());
@@ -85,7 +92,8 @@ Task<Verdict> PipelinePolicy::connect(SessionState& session) {
   if (session.proxy) session.trail.fact(Stage::kConnect, "proxy", session.proxy->to_string());
   if (!session.client.listener.empty()) session.trail.fact(Stage::kConnect, "listener", session.client.listener);
   if (!session.client.reverse_name.empty())
-    session.trail.fact(Stage::kConnect, session.client.reverse_verified ? "name" : "claimed name", session.client.reverse_name);
+    session.trail.fact(Stage::kConnect, session.client.reverse_verified ? "name" : "claimed name",
+                       session.client.reverse_name);
   if (!epoch->hooked(Stage::kConnect)) co_return Verdict{};
   co_return co_await run_hooks(worker, epoch, Stage::kConnect, session, nullptr, nullptr);
 }
@@ -123,15 +131,17 @@ Task<Verdict> PipelinePolicy::mail(Transaction& transaction) {
   const auto epoch = worker.epoch;
   SessionState& session = transaction.session;
   session.executor = &executor;
-  session.relay_network = classify(*epoch->gate, {session.client.ip, session.client.role, session.client.authenticated(),
-                                                  session.proxy}) == ClientClass::kNetwork;
+  session.relay_network =
+      classify(*epoch->gate, {session.client.ip, session.client.role, session.client.authenticated(), session.proxy}) ==
+      ClientClass::kNetwork;
   transaction.started = executor.now();
   transaction.trail = session.trail;
   transaction.trail.start(executor.wall(), session.id, epoch->rules->hash);
   transaction.trail.fact(Stage::kMail, "sender", transaction.envelope.sender.path());
   // RFC 6409 §4.3: a submission port serves those who have logged in.
   if (wants_login(session.client.role) && !session.client.authenticated()) {
-    transaction.trail.gate(Stage::kMail, transaction.envelope.sender.path(), to_string(session.client.role), "530 log in first");
+    transaction.trail.gate(Stage::kMail, transaction.envelope.sender.path(), to_string(session.client.role),
+                           "530 log in first");
     co_return refusal(GateAnswer::kNeedAuth);
   }
   if (!epoch->hooked(Stage::kMail)) co_return Verdict{};
@@ -188,9 +198,14 @@ Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<co
 void PipelinePolicy::hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session,
                                  Trail& trail, const Fault& fault) {
   trail.error(stage, hook.hook->name, fmt::format("{} at {}: {}", fault.code, hook.place, fault.detail));
-  worker.log.error("hook.failed", {{"session", session.id}, {"stage", to_string(stage)}, {"hook", hook.hook->name},
-                                   {"place", hook.place}, {"code", fault.code}, {"why", fault.detail}});
-  worker.metrics->counter("postern_pipeline_rule_failures_total", "Rules and hooks that failed.", {{"rule", hook.hook->name}})
+  worker.log.error("hook.failed", {{"session", session.id},
+                                   {"stage", to_string(stage)},
+                                   {"hook", hook.hook->name},
+                                   {"place", hook.place},
+                                   {"code", fault.code},
+                                   {"why", fault.detail}});
+  worker.metrics
+      ->counter("postern_pipeline_rule_failures_total", "Rules and hooks that failed.", {{"rule", hook.hook->name}})
       .add(worker.executor->index());
 }
 

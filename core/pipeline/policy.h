@@ -1,7 +1,8 @@
 // The policy of one process: hooks, the gate, "root", and the commit of what they decided (service "policy").
 //
 // For:    protocols that take mail in. They ask at each stage, and carry the verdict to their peer.
-// Owner:  main makes it before the modules are prepared, since they need it; attach() gives it the services that modules
+// Owner:  main makes it before the modules are prepared, since they need it; attach() gives it the services that
+// modules
 //         provide, start() each worker's resolver and log, install() an epoch of rules.
 // Thread: the calls of Policy on the worker of their session. State is per worker, so that nothing is locked.
 // Errors: verdicts are values; Cancelled is thrown through. What goes wrong inside becomes 451.
@@ -28,14 +29,15 @@ class PipelinePolicy final : public Policy {
   struct Options {
     unsigned workers = 1;
     Metrics& metrics;
-    TrailLog* trails = nullptr;             ///< nothing: trails of refused mail are not kept
-    bool keep_accepted = true;              ///< [trail] accepted
-    Instant (*precise_clock)() = nullptr;   ///< `std::chrono::steady_clock::now` in a server; see PolicyWorker
+    TrailLog* trails = nullptr;            ///< nothing: trails of refused mail are not kept
+    bool keep_accepted = true;             ///< [trail] accepted
+    Instant (*precise_clock)() = nullptr;  ///< `std::chrono::steady_clock::now` in a server; see PolicyWorker
   };
   explicit PipelinePolicy(Options options);
   ~PipelinePolicy() override;
 
-  /// Before start: the services that modules provide. Without a queue, nobody is told of accepted mail (tests, `explain`).
+  /// Before start: the services that modules provide. Without a queue, nobody is told of accepted mail (tests,
+  /// `explain`).
   void attach(Directory& directory, Queue* queue);
   /// On each worker's thread, or before the loops run.
   void start(Executor& executor, Resolver& resolver, Log log);
@@ -63,10 +65,12 @@ class PipelinePolicy final : public Policy {
     std::string problem;  ///< for the log, when an alias is broken
   };
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
-  bool any_hooks(Stage stage) const { return (hooked_.load(std::memory_order_relaxed) >> static_cast<unsigned>(stage)) & 1; }
+  bool any_hooks(Stage stage) const {
+    return (hooked_.load(std::memory_order_relaxed) >> static_cast<unsigned>(stage)) & 1;
+  }
   Task<Verdict> session_stage(SessionState& session, Stage stage);
-  Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage, SessionState& session,
-                          Transaction* transaction, const Recipient* recipient);
+  Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
+                          SessionState& session, Transaction* transaction, const Recipient* recipient);
   void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
                    const Fault& fault);
   Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Address address);

@@ -23,7 +23,8 @@ PlanStep bounce_step(std::uint32_t recipient, const RecipientOutcome& outcome) {
   PlanStep step;
   step.kind = PlanStep::Kind::kBounce;
   step.recipients.push_back(recipient);
-  step.options = {{"code", std::to_string(outcome.reply.code)}, {"enhanced", outcome.reply.enhanced}, {"text", outcome.reply.text}};
+  step.options = {
+      {"code", std::to_string(outcome.reply.code)}, {"enhanced", outcome.reply.enhanced}, {"text", outcome.reply.text}};
   step.reason = outcome.rule;
   return step;
 }
@@ -38,8 +39,8 @@ std::vector<RecipientOutcome> outcomes_as_named(const std::vector<RecipientOutco
 }
 
 /// Refusals that the client cannot be told any more become reports to the sender (architecture.md decision 6).
-void add_bounces(Decision& decision, const std::vector<RecipientOutcome>& outcomes, const std::vector<std::uint32_t>& named_by,
-                 bool answers_each) {
+void add_bounces(Decision& decision, const std::vector<RecipientOutcome>& outcomes,
+                 const std::vector<std::uint32_t>& named_by, bool answers_each) {
   if (decision.refuses_all()) return;
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     if (outcomes[i].reply.positive()) continue;
@@ -73,11 +74,13 @@ void apply_fates(RootRun& run, const Transaction& transaction) {
 }
 
 /// Puts one target of an alias into the envelope: in the alias's place, or behind all others.
-void put_target(Transaction& mail, const Recipient& alias, std::size_t number, AliasTarget target, bool relay, bool behind) {
+void put_target(Transaction& mail, const Recipient& alias, std::size_t number, AliasTarget target, bool relay,
+                bool behind) {
   Recipient recipient = alias;
   recipient.address = std::move(target.address);
   if (recipient.orcpt.empty()) recipient.orcpt = format_orcpt("rfc822", alias.address.to_string());
-  mail.trail.fact(Stage::kMessage, "alias", fmt::format("{} -> {}", alias.address.to_string(), recipient.address.to_string()));
+  mail.trail.fact(Stage::kMessage, "alias",
+                  fmt::format("{} -> {}", alias.address.to_string(), recipient.address.to_string()));
   if (!behind) {
     mail.envelope.recipients[number] = std::move(recipient);
     mail.lookups[number] = std::move(target.lookup);
@@ -178,8 +181,11 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
     const Reply reply = decision.reply();
     transaction.trail.reply(Stage::kMessage, reply.code, reply.text);
     refused_messages_.add(executor.index());
-    worker.log.info("message.refused", {{"session", transaction.session.id}, {"sender", transaction.envelope.sender.path()},
-                                        {"rule", decision.outcomes.front().rule}, {"code", reply.code}, {"enhanced", reply.enhanced}});
+    worker.log.info("message.refused", {{"session", transaction.session.id},
+                                        {"sender", transaction.envelope.sender.path()},
+                                        {"rule", decision.outcomes.front().rule},
+                                        {"code", reply.code},
+                                        {"enhanced", reply.enhanced}});
   }
   co_return decision;
 }
@@ -223,21 +229,25 @@ Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft d
   if (!id) {
     commit_faults_.add(executor.index());
     transaction.trail.error(Stage::kMessage, "spool", id.error().code);
-    worker.log.error("message.commit", {{"session", transaction.session.id}, {"code", id.error().code}, {"why", id.error().detail}});
+    worker.log.error("message.commit",
+                     {{"session", transaction.session.id}, {"code", id.error().code}, {"why", id.error().detail}});
     co_return id;
   }
   accepted(worker, *id, transaction, std::move(envelope), std::move(plan), size);
   co_return id;
 }
 
-void PipelinePolicy::accepted(PolicyWorker& worker, MessageId id, const Transaction& transaction, Envelope envelope, Plan plan,
-                              std::uint64_t size) {
+void PipelinePolicy::accepted(PolicyWorker& worker, MessageId id, const Transaction& transaction, Envelope envelope,
+                              Plan plan, std::uint64_t size) {
   const unsigned index = worker.executor->index();
   accepted_.add(index);
   accepted_recipients_.add(index, envelope.recipients.size());
   const std::string name = id.to_string();
-  worker.log.debug("message.accepted", {{"id", name}, {"session", transaction.session.id}, {"sender", envelope.sender.path()},
-                                       {"recipients", envelope.recipients.size()}, {"size", size}});
+  worker.log.debug("message.accepted", {{"id", name},
+                                        {"session", transaction.session.id},
+                                        {"sender", envelope.sender.path()},
+                                        {"recipients", envelope.recipients.size()},
+                                        {"size", size}});
   if (options_.trails && options_.keep_accepted) {
     TrailRecord record;
     record.when = worker.executor->wall();

@@ -26,11 +26,12 @@ Address qualified(const Address& address, const Directory& directory) {
 
 }  // namespace
 
-Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Address address) {
+Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch,
+                                                                    Address address) {
   Classified out;
   out.lookup = of_kind(AddressLookup::Kind::kForeign);
-  const DomainKind domain = address.domain().empty() ? DomainKind::kLocal
-                                                     : worker.directory->domain_kind(address.domain().ascii());
+  const DomainKind domain =
+      address.domain().empty() ? DomainKind::kLocal : worker.directory->domain_kind(address.domain().ascii());
   switch (domain) {
     case DomainKind::kForeign:
       out.kind = address.domain().is_literal() ? RecipientClass::kLiteral : RecipientClass::kForeign;
@@ -38,22 +39,30 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
     case DomainKind::kRelay:
       out.kind = hides_route(address.local()) ? RecipientClass::kRelayRouted : RecipientClass::kRelayDomain;
       co_return out;
-    case DomainKind::kLocal: break;
+    case DomainKind::kLocal:
+      break;
   }
   co_return co_await classify_local(worker, epoch, std::move(address));
 }
 
-Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch, Address address) {
+Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch,
+                                                                Address address) {
   Classified out;
   const bool postmaster = address.is_postmaster();
-  out.lookup = address.domain().empty() ? of_kind(AddressLookup::Kind::kNoSuchUser) : co_await worker.directory->find(address);
-  if (out.lookup.kind == AddressLookup::Kind::kNoSuchUser && postmaster && epoch.postmaster && *epoch.postmaster != address) {
+  out.lookup =
+      address.domain().empty() ? of_kind(AddressLookup::Kind::kNoSuchUser) : co_await worker.directory->find(address);
+  if (out.lookup.kind == AddressLookup::Kind::kNoSuchUser && postmaster && epoch.postmaster &&
+      *epoch.postmaster != address) {
     out.lookup.kind = AddressLookup::Kind::kAlias;  // [pipeline] postmaster
     out.lookup.targets = {*epoch.postmaster};
   }
   switch (out.lookup.kind) {
-    case AddressLookup::Kind::kAccount: out.kind = RecipientClass::kLocalAccount; break;
-    case AddressLookup::Kind::kTemporary: out.kind = RecipientClass::kTemporary; break;
+    case AddressLookup::Kind::kAccount:
+      out.kind = RecipientClass::kLocalAccount;
+      break;
+    case AddressLookup::Kind::kTemporary:
+      out.kind = RecipientClass::kTemporary;
+      break;
     case AddressLookup::Kind::kForeign:  // our domain, says domain_kind; the directory itself knows nobody there
     case AddressLookup::Kind::kNoSuchUser:
       out.lookup.kind = AddressLookup::Kind::kNoSuchUser;
@@ -72,8 +81,8 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& wo
       break;
     }
   }
-  // Postmaster is always heard (RFC 5321 §4.5.1): who has no mailbox for it finds the mail in quarantine. An alias to an
-  // address elsewhere is the administrator's own, and fixed.
+  // Postmaster is always heard (RFC 5321 §4.5.1): who has no mailbox for it finds the mail in quarantine. An alias to
+  // an address elsewhere is the administrator's own, and fixed.
   if (postmaster && out.kind != RecipientClass::kTemporary && out.kind != RecipientClass::kAliasWild)
     out.kind = RecipientClass::kPostmaster;
   co_return out;
@@ -113,8 +122,9 @@ Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient
     if (is_fate(verdict)) fate = std::move(verdict);
   }
   // One owner of the arrays that stand beside the recipients: they grow here and nowhere else.
-  const bool foreign_alias = found.kind == RecipientClass::kAliasForeign || found.kind == RecipientClass::kAliasWild ||
-                             (found.kind == RecipientClass::kPostmaster && found.lookup.kind == AddressLookup::Kind::kAlias);
+  const bool foreign_alias =
+      found.kind == RecipientClass::kAliasForeign || found.kind == RecipientClass::kAliasWild ||
+      (found.kind == RecipientClass::kPostmaster && found.lookup.kind == AddressLookup::Kind::kAlias);
   transaction.envelope.recipients.push_back(std::move(recipient));
   transaction.lookups.push_back(std::move(found.lookup));
   transaction.relay.push_back(gate.answer == GateAnswer::kRelay || foreign_alias);
@@ -130,9 +140,13 @@ void PipelinePolicy::log_refusal(PolicyWorker& worker, Transaction& transaction,
                                  const Verdict& verdict, std::string_view cell) {
   transaction.trail.reply(Stage::kRcpt, verdict.reply.code, verdict.reply.text);
   refused_recipients_.add(worker.executor->index());
-  worker.log.info("rcpt.refused", {{"session", transaction.session.id}, {"ip", transaction.session.client.ip.to_string()},
-                                   {"sender", transaction.envelope.sender.path()}, {"rcpt", recipient.address.path()},
-                                   {"rule", verdict.rule}, {"cell", cell}, {"code", verdict.reply.code},
+  worker.log.info("rcpt.refused", {{"session", transaction.session.id},
+                                   {"ip", transaction.session.client.ip.to_string()},
+                                   {"sender", transaction.envelope.sender.path()},
+                                   {"rcpt", recipient.address.path()},
+                                   {"rule", verdict.rule},
+                                   {"cell", cell},
+                                   {"code", verdict.reply.code},
                                    {"enhanced", verdict.reply.enhanced}});
 }
 

@@ -66,7 +66,8 @@ TEST_CASE("the gate answers at RCPT, finally") {
   CHECK(talk.to("victim%foreign.example@ours.example").reply.code == 550);
   CHECK(talk.to("\"victim@foreign.example\"@ours.example").reply.code == 550);
   CHECK(talk.to("victim%foreign.example@relayed.example").reply.enhanced == "5.7.1");
-  CHECK(talk.to("slow@ours.example").reply == Reply{451, "4.4.3", "the recipient cannot be checked now, try again later"});
+  CHECK(talk.to("slow@ours.example").reply ==
+        Reply{451, "4.4.3", "the recipient cannot be checked now, try again later"});
   CHECK(talk.mail->envelope.recipients.empty());
   CHECK_FALSE(talk.to("anybody@relayed.example").decided());
   CHECK(talk.mail->relay == std::vector<bool>{true});
@@ -131,7 +132,8 @@ TEST_CASE("a mail loop is refused as a whole") {
 
 TEST_CASE("an alias becomes its targets, the first in its place, the others behind all") {
   PolicyWorld world;
-  world.directory.aliases = {{"team@ours.example", {"bob@ours.example", "more@ours.example"}}, {"more@ours.example", {"eve@ours.example", "x@relayed.example"}}};
+  world.directory.aliases = {{"team@ours.example", {"bob@ours.example", "more@ours.example"}},
+                             {"more@ours.example", {"eve@ours.example", "x@relayed.example"}}};
   world.install();
   Talk talk(world);
   talk.connect();
@@ -174,7 +176,9 @@ TEST_CASE("a target that is a recipient already gets the mail once") {
 
 TEST_CASE("an alias that loops or leads to nobody is deferred at RCPT, with its name in the log") {
   PolicyWorld world;
-  world.directory.aliases = {{"a@ours.example", {"b@ours.example"}}, {"b@ours.example", {"a@ours.example"}}, {"c@ours.example", {"gone@ours.example"}}};
+  world.directory.aliases = {{"a@ours.example", {"b@ours.example"}},
+                             {"b@ours.example", {"a@ours.example"}},
+                             {"c@ours.example", {"gone@ours.example"}}};
   world.install();
   Talk talk(world);
   talk.connect();
@@ -185,10 +189,12 @@ TEST_CASE("an alias that loops or leads to nobody is deferred at RCPT, with its 
   CHECK(world.log.last("rcpt.alias")->field("why")->find("gone@ours.example") != std::string::npos);
 }
 
-TEST_CASE("an alias to a foreign address is relayed for strangers only with forward_aliases, and never when it is wild") {
+TEST_CASE(
+    "an alias to a foreign address is relayed for strangers only with forward_aliases, and never when it is wild") {
   for (const bool allowed : {false, true}) {
     PolicyWorld world;
-    world.directory.aliases = {{"away@ours.example", {"bob@foreign.example"}}, {"any@ours.example", {"any@foreign.example"}}};
+    world.directory.aliases = {{"away@ours.example", {"bob@foreign.example"}},
+                               {"any@ours.example", {"any@foreign.example"}}};
     world.directory.wild = "any@ours.example";
     world.gate.forward_aliases = allowed;
     world.install();
@@ -266,7 +272,8 @@ TEST_CASE("the trail of a plain delivery, word for word") {
       "    answered 250 accepted\n";
   const auto second = story.find("\n2026-");
   const auto end = story.find('\n', second + 1);
-  const std::string shown = story.substr(story.find('\n') + 1, second - story.find('\n')) + "STARTED" + story.substr(end);
+  const std::string shown =
+      story.substr(story.find('\n') + 1, second - story.find('\n')) + "STARTED" + story.substr(end);
   CHECK(shown == expected);
 }
 

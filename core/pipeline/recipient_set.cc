@@ -8,7 +8,9 @@ namespace {
 
 constexpr std::size_t kWord = 64;
 
-std::uint64_t low_mask(std::size_t bits) { return bits >= kWord ? ~0ULL : (1ULL << bits) - 1; }
+std::uint64_t low_mask(std::size_t bits) {
+  return bits >= kWord ? ~0ULL : (1ULL << bits) - 1;
+}
 
 }  // namespace
 

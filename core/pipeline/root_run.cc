@@ -10,13 +10,20 @@ namespace postern {
 std::string trail_text(const Verdict& verdict) {
   const Reply& reply = verdict.reply;
   switch (verdict.kind) {
-    case Verdict::Kind::kContinue: return "continue";
-    case Verdict::Kind::kAccept: return "accept";
-    case Verdict::Kind::kReject: return fmt::format("reject {} {} {}", reply.code, reply.enhanced, reply.text);
-    case Verdict::Kind::kDefer: return fmt::format("defer {} {} {}", reply.code, reply.enhanced, reply.text);
-    case Verdict::Kind::kDisconnect: return fmt::format("disconnect {} {} {}", reply.code, reply.enhanced, reply.text);
-    case Verdict::Kind::kDiscard: return "discard: " + verdict.reason;
-    case Verdict::Kind::kQuarantine: return "quarantine: " + verdict.reason;
+    case Verdict::Kind::kContinue:
+      return "continue";
+    case Verdict::Kind::kAccept:
+      return "accept";
+    case Verdict::Kind::kReject:
+      return fmt::format("reject {} {} {}", reply.code, reply.enhanced, reply.text);
+    case Verdict::Kind::kDefer:
+      return fmt::format("defer {} {} {}", reply.code, reply.enhanced, reply.text);
+    case Verdict::Kind::kDisconnect:
+      return fmt::format("disconnect {} {} {}", reply.code, reply.enhanced, reply.text);
+    case Verdict::Kind::kDiscard:
+      return "discard: " + verdict.reason;
+    case Verdict::Kind::kQuarantine:
+      return "quarantine: " + verdict.reason;
     case Verdict::Kind::kHold:
       return fmt::format("hold {} s", std::chrono::duration_cast<std::chrono::seconds>(verdict.hold).count());
   }
@@ -26,12 +33,15 @@ std::string trail_text(const Verdict& verdict) {
 Verdict failure_verdict(OnError on_error, std::string_view rule, Stage stage) {
   Verdict out;
   switch (on_error) {
-    case OnError::kSkip: break;
+    case OnError::kSkip:
+      break;
     case OnError::kQuarantine:
       out.kind = Verdict::Kind::kQuarantine;
       out.reason = fmt::format("rule {} failed", rule);
       break;
-    case OnError::kReject: out = Verdict::reject(554, "5.3.0", "the mail could not be processed"); break;
+    case OnError::kReject:
+      out = Verdict::reject(554, "5.3.0", "the mail could not be processed");
+      break;
     case OnError::kDefer:
       // A greeting cannot be 451 (RFC 5321 §4.3.2).
       out = Verdict::defer(stage == Stage::kConnect ? 421 : 451, "4.3.0", "temporary local problem, try again later");
@@ -132,7 +142,8 @@ bool RootRun::off_the_end() {
   Rule end;
   end.name = level.pipeline->name + "#end";
   const RecipientSet lost = level.set;
-  fail(end, {}, lost, {"pipeline.end", fmt::format("recipients ran off the end of pipeline \"{}\"", level.pipeline->name)});
+  fail(end, {}, lost,
+       {"pipeline.end", fmt::format("recipients ran off the end of pipeline \"{}\"", level.pipeline->name)});
   return true;
 }
 
@@ -163,9 +174,12 @@ RootRun::After RootRun::apply(const CompiledRule& rule, const RecipientSet& sele
     return After::kRuleDone;
   }
   switch (result->kind) {
-    case ActionResult::Kind::kNext: return After::kNextAction;
-    case ActionResult::Kind::kGo: return go(rule, selected, result->pipeline);
-    case ActionResult::Kind::kFinal: return finish(rule, selected, *result);
+    case ActionResult::Kind::kNext:
+      return After::kNextAction;
+    case ActionResult::Kind::kGo:
+      return go(rule, selected, result->pipeline);
+    case ActionResult::Kind::kFinal:
+      return finish(rule, selected, *result);
   }
   return After::kRuleDone;
 }
@@ -190,7 +204,8 @@ RootRun::After RootRun::finish(const CompiledRule& rule, const RecipientSet& sel
     return After::kNextAction;
   }
   if (result.verdict.kind == Verdict::Kind::kAccept) {
-    fail(*rule.rule, rule.place, selected, {"rule.result", "`accept` settles a hook, not a mail: deliver it, relay it, or go on"});
+    fail(*rule.rule, rule.place, selected,
+         {"rule.result", "`accept` settles a hook, not a mail: deliver it, relay it, or go on"});
   } else if (result.verdict.decided()) {
     settle_with(selected, result.verdict, rule.rule->name);
   } else if (auto added = add_steps(result.step, selected); !added) {
@@ -238,9 +253,14 @@ void RootRun::settle_with(const RecipientSet& recipients, const Verdict& verdict
 void RootRun::fail(const Rule& rule, std::string_view place, const RecipientSet& recipients, const Fault& fault) {
   const RecipientSet failed = recipients;  // may be a level's own set, which take() changes
   mail_.trail.error(Stage::kMessage, rule.name, fmt::format("{} at {}: {}", fault.code, place, fault.detail));
-  worker_.log.error("rule.failed", {{"session", mail_.session.id}, {"rule", rule.name}, {"place", place},
-                                    {"code", fault.code}, {"why", fault.detail}, {"recipients", failed.to_string()}});
-  worker_.metrics->counter("postern_pipeline_rule_failures_total", "Rules and hooks that failed.", {{"rule", rule.name}})
+  worker_.log.error("rule.failed", {{"session", mail_.session.id},
+                                    {"rule", rule.name},
+                                    {"place", place},
+                                    {"code", fault.code},
+                                    {"why", fault.detail},
+                                    {"recipients", failed.to_string()}});
+  worker_.metrics
+      ->counter("postern_pipeline_rule_failures_total", "Rules and hooks that failed.", {{"rule", rule.name}})
       .add(worker_.executor->index());
   const Verdict verdict = failure_verdict(rule.on_error, rule.name, Stage::kMessage);
   if (verdict.decided()) settle_with(failed, verdict, rule.name);

@@ -74,9 +74,9 @@ class RootRun {
   RecipientSet unsettled_;
   std::vector<RecipientOutcome> outcomes_;
   std::vector<PlanStep> steps_;
-  std::vector<HeaderEdits> edit_lists_;     ///< of splits; number 0 is empty
-  std::vector<std::uint32_t> edits_of_;     ///< per recipient; empty until the first split edit
-  std::vector<WallTime> not_before_;        ///< per recipient; empty until the first hold
+  std::vector<HeaderEdits> edit_lists_;  ///< of splits; number 0 is empty
+  std::vector<std::uint32_t> edits_of_;  ///< per recipient; empty until the first split edit
+  std::vector<WallTime> not_before_;     ///< per recipient; empty until the first hold
 };
 
 /// What the exception being handled says, as a rule's fault. Throws Cancelled on.

@@ -66,10 +66,13 @@ std::string RootRun::edits_for(std::size_t recipient) const {
 void RootRun::add_to_step(const PlanStep& step, std::size_t recipient, std::size_t first_new) {
   PlanStep wanted;
   wanted.kind = step.kind;
-  if (step.kind == PlanStep::Kind::kDeliver) wanted.account = step.account.empty() ? mail_.lookups[recipient].account : step.account;
-  if (step.kind == PlanStep::Kind::kDeliver && wanted.account.empty()) wanted.kind = PlanStep::Kind::kQuarantine;  // postmaster
+  if (step.kind == PlanStep::Kind::kDeliver)
+    wanted.account = step.account.empty() ? mail_.lookups[recipient].account : step.account;
+  if (step.kind == PlanStep::Kind::kDeliver && wanted.account.empty())
+    wanted.kind = PlanStep::Kind::kQuarantine;  // postmaster
   if (wanted.kind == PlanStep::Kind::kDeliver) wanted.folder = folder_of(step, recipient);
-  if (wanted.kind == PlanStep::Kind::kDeliver || wanted.kind == PlanStep::Kind::kRelay) wanted.header_edits = edits_for(recipient);
+  if (wanted.kind == PlanStep::Kind::kDeliver || wanted.kind == PlanStep::Kind::kRelay)
+    wanted.header_edits = edits_for(recipient);
   wanted.not_before = step.not_before;
   if (!not_before_.empty()) wanted.not_before = std::max(wanted.not_before, not_before_[recipient]);
   for (std::size_t at = first_new; at < steps_.size(); ++at) {

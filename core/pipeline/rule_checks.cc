@@ -31,28 +31,32 @@ void check_actions(const RuleSet& rules, const Rule& rule, Diagnostics& diagnost
       diagnostics.error(rule.origin, fmt::format("there is no pipeline \"{}\"", target), did_you_mean(target, names));
     }
     if (rule.actions[i]->is_final() && i + 1 < rule.actions.size()) {
-      diagnostics.error(rule.origin, fmt::format("action {} of rule \"{}\" is never reached: the one before it ends the mail",
-                                                 i + 2, rule.name));
+      diagnostics.error(
+          rule.origin,
+          fmt::format("action {} of rule \"{}\" is never reached: the one before it ends the mail", i + 2, rule.name));
       return;
     }
   }
 }
 
 void check_pipeline(const RuleSet& rules, const PipelineRules& pipeline, Diagnostics& diagnostics) {
-  if (pipeline.rules.empty()) return diagnostics.error(pipeline.origin, fmt::format("pipeline \"{}\" has no rules", pipeline.name));
+  if (pipeline.rules.empty())
+    return diagnostics.error(pipeline.origin, fmt::format("pipeline \"{}\" has no rules", pipeline.name));
   const Rule* end = nullptr;
   for (const Rule& rule : pipeline.rules) {
     check_actions(rules, rule, diagnostics);
     if (end) {
-      diagnostics.error(rule.origin, fmt::format("rule \"{}\" is never reached: \"{}\" takes everything", rule.name, end->name));
+      diagnostics.error(rule.origin,
+                        fmt::format("rule \"{}\" is never reached: \"{}\" takes everything", rule.name, end->name));
       return;  // the rest is as unreachable; once is enough
     }
     if (always_ends(rule)) end = &rule;
   }
   if (!end)
-    diagnostics.error(pipeline.rules.back().origin,
-                      fmt::format("pipeline \"{}\" does not end: its last rule must take everything and end it", pipeline.name),
-                      "add a last rule without `when`, for instance { act.bounce(\"5.7.1\", \"not accepted\") }");
+    diagnostics.error(
+        pipeline.rules.back().origin,
+        fmt::format("pipeline \"{}\" does not end: its last rule must take everything and end it", pipeline.name),
+        "add a last rule without `when`, for instance { act.bounce(\"5.7.1\", \"not accepted\") }");
 }
 
 /// Depth-first over `go`; reports the rule that closes a cycle.
@@ -93,7 +97,8 @@ class Walk {
 bool refuses_recipients(const Rule& rule) {
   if (!rule.when) return false;
   const std::string when = rule.when->name();
-  const bool about_recipients = when.find("recipient_") != std::string::npos || when.find("user_is") != std::string::npos ||
+  const bool about_recipients = when.find("recipient_") != std::string::npos ||
+                                when.find("user_is") != std::string::npos ||
                                 when.find("host_is_local") != std::string::npos;
   return about_recipients && std::ranges::any_of(rule.actions, [](const auto& action) {
            return action->name() == "bounce" || action->name() == "reject";
@@ -115,12 +120,14 @@ void check_rules(const RuleSet& rules, Diagnostics& diagnostics) {
   for (const auto& [name, pipeline] : rules.pipelines) {
     check_pipeline(rules, pipeline, diagnostics);
     if (!walk.reached(name))
-      diagnostics.warning(pipeline.origin, "lint.unused_pipeline", fmt::format("no rule leads from root to pipeline \"{}\"", name));
+      diagnostics.warning(pipeline.origin, "lint.unused_pipeline",
+                          fmt::format("no rule leads from root to pipeline \"{}\"", name));
     for (const Rule& rule : pipeline.rules)
       if (refuses_recipients(rule))
-        diagnostics.warning(rule.origin, "lint.denial_after_acceptance",
-                            fmt::format("rule \"{}\" refuses recipients after their RCPT was answered with 250", rule.name),
-                            "refuse them in a hook: postern.on(\"rcpt\", ...)");
+        diagnostics.warning(
+            rule.origin, "lint.denial_after_acceptance",
+            fmt::format("rule \"{}\" refuses recipients after their RCPT was answered with 250", rule.name),
+            "refuse them in a hook: postern.on(\"rcpt\", ...)");
   }
   for (const auto& [name, pipeline] : rules.pipelines) walk.visit(name);  // cycles among the unused ones
   if (!guarded)

@@ -48,6 +48,8 @@ class Registry final : public RuleRegistry {
 
 }  // namespace
 
-std::unique_ptr<RuleRegistry> make_rule_registry() { return std::make_unique<Registry>(); }
+std::unique_ptr<RuleRegistry> make_rule_registry() {
+  return std::make_unique<Registry>();
+}
 
 }  // namespace postern

@@ -22,7 +22,8 @@ Decision decide_with(PolicyWorld& world, std::map<std::string, Rules> pipelines,
   talk.emplace(world);
   talk->connect();
   talk->from("alice@elsewhere.example");
-  for (const char* to : {"bob@ours.example", "eve@ours.example", "x@relayed.example"}) REQUIRE_FALSE(talk->to(to).decided());
+  for (const char* to : {"bob@ours.example", "eve@ours.example", "x@relayed.example"})
+    REQUIRE_FALSE(talk->to(to).decided());
   return talk->send();
 }
 
@@ -35,10 +36,13 @@ const PlanStep* step_of(const Decision& decision, std::uint32_t recipient) {
 TEST_CASE("recipients split at matchers and each meets the first rule that takes it") {
   PolicyWorld world;
   std::optional<Talk> talk;
-  const Decision decision = decide_with(world,
-      {{"root", {make_rule("root#1", only({0}), {deliver_to("Archive")}), make_rule("root#2", only({0, 1}), {go_to("local")}),
-                 make_rule("root#3", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}},
-       {"local", {make_rule("local#1", nullptr, {deliver_to("INBOX")})}}}, talk);
+  const Decision decision = decide_with(
+      world,
+      {{"root",
+        {make_rule("root#1", only({0}), {deliver_to("Archive")}), make_rule("root#2", only({0, 1}), {go_to("local")}),
+         make_rule("root#3", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}},
+       {"local", {make_rule("local#1", nullptr, {deliver_to("INBOX")})}}},
+      talk);
   REQUIRE(decision.outcomes.size() == 3);
   CHECK(step_of(decision, 0)->folder == "Archive");
   CHECK(step_of(decision, 1)->folder == "INBOX");
@@ -53,8 +57,9 @@ TEST_CASE("recipients split at matchers and each meets the first rule that takes
 
 TEST_CASE("a client that hears of each recipient gets no report as well, and the refused one leaves the envelope") {
   PolicyWorld world;
-  world.rules = set_of({{"root", {make_rule("root#1", only({1}), {say(Verdict::reject(550, "5.7.1", "no"))}),
-                                  make_rule("root#2", nullptr, {deliver_to("INBOX")})}}});
+  world.rules = set_of({{"root",
+                         {make_rule("root#1", only({1}), {say(Verdict::reject(550, "5.7.1", "no"))}),
+                          make_rule("root#2", nullptr, {deliver_to("INBOX")})}}});
   world.install();
   Talk talk(world, "203.0.113.9", SessionRole::kLmtp);
   talk.connect();
@@ -77,7 +82,8 @@ TEST_CASE("a client that hears of each recipient gets no report as well, and the
 TEST_CASE("running off a pipeline's end defers and names it") {
   PolicyWorld world;
   std::optional<Talk> talk;
-  const Decision decision = decide_with(world, {{"root", {make_rule("root#1", only({0}), {deliver_to("INBOX")})}}}, talk);
+  const Decision decision =
+      decide_with(world, {{"root", {make_rule("root#1", only({0}), {deliver_to("INBOX")})}}}, talk);
   CHECK(decision.outcomes[0].reply.code == 250);
   CHECK(decision.outcomes[1].reply == Reply{451, "4.3.0", "temporary local problem, try again later"});
   CHECK(decision.outcomes[1].rule == "root#end");
@@ -99,10 +105,15 @@ TEST_CASE("a rule that fails does what its on_error says, and names itself in lo
       Rule broken = make_rule("root#1", std::make_shared<FnMatcher>([throws](const RuleCall&) -> Result<RecipientSet> {
                                 if (throws) throw std::runtime_error("oops");
                                 return fault("test.broken", "oops");
-                              }), {deliver_to("Wrong")});
+                              }),
+                              {deliver_to("Wrong")});
       broken.on_error = c.on_error;
-      const Decision decision = decide_with(world, {{"root", {broken, make_rule("root#2", only({0, 1}), {deliver_to("INBOX")}),
-                                                              make_rule("root#3", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}}}, talk);
+      const Decision decision =
+          decide_with(world,
+                      {{"root",
+                        {broken, make_rule("root#2", only({0, 1}), {deliver_to("INBOX")}),
+                         make_rule("root#3", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}}},
+                      talk);
       CHECK(decision.outcomes[0].reply.code == c.code);
       CHECK(decision.outcomes[0].rule == c.rule);
       CHECK(world.log.last("rule.failed")->field("rule") == "root#1");
@@ -118,21 +129,25 @@ TEST_CASE("a rule that fails does what its on_error says, and names itself in lo
 TEST_CASE("pipelines that lead into each other without end are deferred") {
   PolicyWorld world;
   std::optional<Talk> talk;
-  const Decision decision = decide_with(world, {{"root", {make_rule("root#1", nullptr, {go_to("a")})}},
-                                                {"a", {make_rule("a#1", nullptr, {go_to("root")})}}}, talk);
+  const Decision decision = decide_with(
+      world,
+      {{"root", {make_rule("root#1", nullptr, {go_to("a")})}}, {"a", {make_rule("a#1", nullptr, {go_to("root")})}}},
+      talk);
   CHECK(decision.reply().code == 451);
   CHECK(world.log.last("rule.failed")->field("code") == "pipeline.depth");
 }
 
 TEST_CASE("a script cannot relay what the gate did not let out") {
   PolicyWorld world;
-  auto relay = std::make_shared<FnAction>([](const RuleCall& call) {
-    call.transaction.envelope.recipients[0].address = address("victim@foreign.example");
-    ActionResult result;
-    result.kind = ActionResult::Kind::kFinal;
-    result.step.kind = PlanStep::Kind::kRelay;
-    return Result<ActionResult>(result);
-  }, true);
+  auto relay = std::make_shared<FnAction>(
+      [](const RuleCall& call) {
+        call.transaction.envelope.recipients[0].address = address("victim@foreign.example");
+        ActionResult result;
+        result.kind = ActionResult::Kind::kFinal;
+        result.step.kind = PlanStep::Kind::kRelay;
+        return Result<ActionResult>(result);
+      },
+      true);
   std::optional<Talk> talk;
   const Decision decision = decide_with(world, {{"root", {make_rule("root#1", nullptr, {relay})}}}, talk);
   CHECK(decision.refuses_all());
@@ -142,10 +157,14 @@ TEST_CASE("a script cannot relay what the gate did not let out") {
 TEST_CASE("header edits for all go into the message, those for some into their steps") {
   PolicyWorld world;
   std::optional<Talk> talk;
-  const Decision decision = decide_with(world,
-      {{"root", {make_rule("root#1", nullptr, {set_field("X-All", "1")}), make_rule("root#2", only({1}), {set_field("X-Eve", "1")}),
-                 make_rule("root#3", only({0, 1}), {set_field("X-Local", "1"), deliver_to("INBOX")}),
-                 make_rule("root#4", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}}}, talk);
+  const Decision decision =
+      decide_with(world,
+                  {{"root",
+                    {make_rule("root#1", nullptr, {set_field("X-All", "1")}),
+                     make_rule("root#2", only({1}), {set_field("X-Eve", "1")}),
+                     make_rule("root#3", only({0, 1}), {set_field("X-Local", "1"), deliver_to("INBOX")}),
+                     make_rule("root#4", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}}},
+                  talk);
   CHECK(talk->mail->edits.size() == 1);
   const auto edits = [&](std::uint32_t who) { return *HeaderEdits::decode(step_of(decision, who)->header_edits); };
   CHECK(edits(0).size() == 1);
@@ -160,8 +179,12 @@ TEST_CASE("a hold delays and lets the other rules go on") {
   hold.kind = Verdict::Kind::kHold;
   hold.hold = 10min;
   std::optional<Talk> talk;
-  const Decision decision = decide_with(world, {{"root", {make_rule("root#1", only({0}), {say(hold)}), make_rule("root#2", only({0, 1}), {deliver_to("INBOX")}),
-                                                          make_rule("root#3", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}}}, talk);
+  const Decision decision = decide_with(
+      world,
+      {{"root",
+        {make_rule("root#1", only({0}), {say(hold)}), make_rule("root#2", only({0, 1}), {deliver_to("INBOX")}),
+         make_rule("root#3", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}}},
+      talk);
   CHECK(step_of(decision, 0)->not_before == world.sim.worker(0).wall() + 10min);
   CHECK(step_of(decision, 1)->not_before == WallTime{});
 }
@@ -176,15 +199,24 @@ Hook hook(Stage stage, FnHook::Fn fn, std::optional<SessionRole> role = {}) {
   out.handler = std::make_shared<FnHook>(std::move(fn));
   return out;
 }
-std::shared_ptr<RuleSet> deliver_all() { return set_of({{"root", {make_rule("root#1", nullptr, {deliver_to("INBOX")})}}}); }
+std::shared_ptr<RuleSet> deliver_all() {
+  return set_of({{"root", {make_rule("root#1", nullptr, {deliver_to("INBOX")})}}});
+}
 
 TEST_CASE("hooks run in order, by role, until one decides") {
   PolicyWorld world;
   world.rules = deliver_all();
   std::string order;
-  const auto note = [&](char c, Verdict verdict) { return [&order, c, verdict](const HookCall&) { order += c; return Result<Verdict>(verdict); }; };
+  const auto note = [&](char c, Verdict verdict) {
+    return [&order, c, verdict](const HookCall&) {
+      order += c;
+      return Result<Verdict>(verdict);
+    };
+  };
   world.rules->hooks = {hook(Stage::kMail, note('a', {})), hook(Stage::kMail, note('b', {}), SessionRole::kLmtp),
-                        hook(Stage::kRcpt, note('r', {})), hook(Stage::kMail, note('c', Verdict::reject(550, "5.1.8", "bad sender"))), hook(Stage::kMail, note('d', {}))};
+                        hook(Stage::kRcpt, note('r', {})),
+                        hook(Stage::kMail, note('c', Verdict::reject(550, "5.1.8", "bad sender"))),
+                        hook(Stage::kMail, note('d', {}))};
   world.install();
   Talk talk(world);
   talk.connect();
@@ -201,7 +233,10 @@ TEST_CASE("an accepting hook ends its stage, and cannot widen the gate") {
   accept.kind = Verdict::Kind::kAccept;
   bool later = false;
   world.rules->hooks = {hook(Stage::kRcpt, [&](const HookCall&) { return Result<Verdict>(accept); }),
-                        hook(Stage::kRcpt, [&](const HookCall&) { later = true; return Result<Verdict>(Verdict{}); })};
+                        hook(Stage::kRcpt, [&](const HookCall&) {
+                          later = true;
+                          return Result<Verdict>(Verdict{});
+                        })};
   world.install();
   Talk talk(world);
   talk.connect();
@@ -257,7 +292,8 @@ TEST_CASE("a failing hook defers, with 421 where a greeting would stand") {
     world.install();
     Talk talk(world);
     const Verdict first = talk.connect();
-    CHECK((stage == Stage::kConnect ? first : talk.from("a@b.example")).reply.code == (stage == Stage::kConnect ? 421 : 451));
+    CHECK((stage == Stage::kConnect ? first : talk.from("a@b.example")).reply.code ==
+          (stage == Stage::kConnect ? 421 : 451));
     CHECK(world.log.count("hook.failed") == 1);
   }
 }
@@ -291,25 +327,40 @@ bool complains(const std::shared_ptr<RuleSet>& rules, std::string_view about) {
 }
 
 TEST_CASE("the checks find what cannot work, all at once") {
-  CHECK(complains(set_of({{"rot", {make_rule("rot#1", nullptr, {deliver_to("x")})}}}), "there is no pipeline \"root\""));
-  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {go_to("locl")})}}, {"local", {make_rule("local#1", nullptr, {deliver_to("x")})}}}), "did you mean \"local\""));
-  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {go_to("a")})}}, {"a", {make_rule("a#1", nullptr, {go_to("root")})}}}), "root -> a -> root"));
+  CHECK(
+      complains(set_of({{"rot", {make_rule("rot#1", nullptr, {deliver_to("x")})}}}), "there is no pipeline \"root\""));
+  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {go_to("locl")})}},
+                          {"local", {make_rule("local#1", nullptr, {deliver_to("x")})}}}),
+                  "did you mean \"local\""));
+  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {go_to("a")})}},
+                          {"a", {make_rule("a#1", nullptr, {go_to("root")})}}}),
+                  "root -> a -> root"));
   CHECK(complains(set_of({{"root", {make_rule("root#1", only({0}), {deliver_to("x")})}}}), "does not end"));
   CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {set_field("a", "b")})}}}), "does not end"));
-  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {deliver_to("x")}), make_rule("root#2", nullptr, {deliver_to("y")})}}}), "rule \"root#2\" is never reached"));
-  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {deliver_to("x"), deliver_to("y")})}}}), "action 2 of rule \"root#1\" is never reached"));
+  CHECK(complains(
+      set_of({{"root",
+               {make_rule("root#1", nullptr, {deliver_to("x")}), make_rule("root#2", nullptr, {deliver_to("y")})}}}),
+      "rule \"root#2\" is never reached"));
+  CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {deliver_to("x"), deliver_to("y")})}}}),
+                  "action 2 of rule \"root#1\" is never reached"));
   CHECK(complains(set_of({{"root", {make_rule("root#1", nullptr, {})}}}), "has no action"));
 }
 
 TEST_CASE("lints have codes and can be waived") {
-  auto rules = set_of({{"root", {make_rule("root#1", only({0}, "recipient_is"), {say(Verdict::reject(550, "5.1.1", "no"))}), make_rule("root#2", nullptr, {deliver_to("x")})}},
+  auto rules = set_of({{"root",
+                        {make_rule("root#1", only({0}, "recipient_is"), {say(Verdict::reject(550, "5.1.1", "no"))}),
+                         make_rule("root#2", nullptr, {deliver_to("x")})}},
                        {"idle", {make_rule("idle#1", nullptr, {deliver_to("x")})}}});
   CHECK(complains(rules, "lint.no_loop_guard"));
   CHECK(complains(rules, "lint.denial_after_acceptance"));
   CHECK(complains(rules, "lint.unused_pipeline"));
-  rules->waivers = {{"lint.no_loop_guard", "a test"}, {"lint.denial_after_acceptance", "a test"}, {"lint.unused_pipeline", "a test"}};
+  rules->waivers = {
+      {"lint.no_loop_guard", "a test"}, {"lint.denial_after_acceptance", "a test"}, {"lint.unused_pipeline", "a test"}};
   CHECK(complaints(*rules).empty());
-  CHECK_FALSE(complains(set_of({{"root", {make_rule("root#1", only({0}, "all_of(relay_limit, all)"), {deliver_to("y")}), make_rule("root#2", nullptr, {deliver_to("x")})}}}), "no_loop_guard"));
+  CHECK_FALSE(complains(set_of({{"root",
+                                 {make_rule("root#1", only({0}, "all_of(relay_limit, all)"), {deliver_to("y")}),
+                                  make_rule("root#2", nullptr, {deliver_to("x")})}}}),
+                        "no_loop_guard"));
 }
 
 }  // namespace

@@ -8,7 +8,8 @@ void describe(Schema<PipelineSettings>& s) {
   s.table("pipeline", "What happens to mail: scripts with hooks and pipelines.");
   s.applies(Apply::kLive);
   s.field("scripts", &PipelineSettings::scripts,
-          "Lua files, run in this order. None: mail for local accounts goes to INBOX, mail that the gate lets out is relayed.")
+          "Lua files, run in this order. None: mail for local accounts goes to INBOX, mail that the gate lets out is "
+          "relayed.")
       .items(0, 64)
       .example("scripts/default.lua");
   s.field("time_limit", &PipelineSettings::time_limit,
@@ -36,29 +37,35 @@ void describe(Schema<NamedNetworkSettings>& s) {
 }
 
 void describe(Schema<RelaySettings>& s) {
-  s.table("relay", "The relay gate: who may send mail to domains that are not ours. Nobody may by default but "
-                   "those who have logged in; private networks are no exception.");
+  s.table("relay",
+          "The relay gate: who may send mail to domains that are not ours. Nobody may by default but "
+          "those who have logged in; private networks are no exception.");
   s.applies(Apply::kLive);
   s.field("authenticated", &RelaySettings::authenticated, "Clients that have logged in may relay.");
-  s.field("forward_aliases", &RelaySettings::forward_aliases,
-          "Aliases of ours may lead to addresses elsewhere, whoever sends to them. Only targets that the directory fixes: "
-          "where the sender chooses the name at the other domain, relaying must be allowed to the sender.");
+  s.field(
+      "forward_aliases", &RelaySettings::forward_aliases,
+      "Aliases of ours may lead to addresses elsewhere, whoever sends to them. Only targets that the directory fixes: "
+      "where the sender chooses the name at the other domain, relaying must be allowed to the sender.");
   s.table_field("network", &RelaySettings::networks, "Networks whose clients may relay without logging in.", 0, 1000);
-  s.table_field("proxy", &RelaySettings::proxies,
-                "Hosts whose PROXY and XCLIENT words about a client are believed. A client behind them has its own address; "
-                "what they send without such words counts as a stranger's.",
-                0, 100);
+  s.table_field(
+      "proxy", &RelaySettings::proxies,
+      "Hosts whose PROXY and XCLIENT words about a client are believed. A client behind them has its own address; "
+      "what they send without such words counts as a stranger's.",
+      0, 100);
 }
 
 void describe(Schema<TrailSettings>& s) {
-  s.table("trail", "Trails: what every rule said about every mail, for postern why. Those of accepted mail are also kept "
-                   "with the mail itself.");
-  s.field("accepted", &TrailSettings::accepted, "Keep the trails of accepted mail here, too, after it has left the spool.");
+  s.table("trail",
+          "Trails: what every rule said about every mail, for postern why. Those of accepted mail are also kept "
+          "with the mail itself.");
+  s.field("accepted", &TrailSettings::accepted,
+          "Keep the trails of accepted mail here, too, after it has left the spool.");
   s.field("keep_bytes", &TrailSettings::keep_bytes, "The oldest trails go when all take more room than this.")
       .range(1_MiB, Size{1ULL << 40});
   s.field("keep_for", &TrailSettings::keep_for, "Trails older than this go.").range(1h, 24h * 3650);
   s.field("segment", &TrailSettings::segment, "Size at which a new file is begun.").range(64_KiB, 1_GiB);
-  s.field("rate", &TrailSettings::rate, "Octets of trails written in a second, over all workers; what is more is counted, not kept.")
+  s.field("rate", &TrailSettings::rate,
+          "Octets of trails written in a second, over all workers; what is more is counted, not kept.")
       .range(4_KiB, 1_GiB);
 }
 

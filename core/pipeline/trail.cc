@@ -10,10 +10,10 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t kMaxTrailText = 4096;      // of one text; the rest is cut
-constexpr std::size_t kOutcomeReserve = 4096;    // of Trail::kLimit, kept for verdicts, replies and errors
-constexpr std::size_t kOmittedSize = 9;          // octets of a kOmitted entry
-constexpr std::size_t kFirstAllocation = 512;    // most trails of one recipient fit
+constexpr std::size_t kMaxTrailText = 4096;    // of one text; the rest is cut
+constexpr std::size_t kOutcomeReserve = 4096;  // of Trail::kLimit, kept for verdicts, replies and errors
+constexpr std::size_t kOmittedSize = 9;        // octets of a kOmitted entry
+constexpr std::size_t kFirstAllocation = 512;  // most trails of one recipient fit
 
 /// What became of the mail must be known even when the rules before it wrote too much.
 bool is_outcome(TrailEntry::Kind kind) {
@@ -56,7 +56,7 @@ Result<TrailEntry> decode_entry(std::string_view body) {
 
 std::string_view to_string(Stage stage) {
   static constexpr std::string_view kNames[] = {
-      "connect", "ehlo",    "starttls",  "auth",     "mail",    "rcpt",       "data",  "message", "queued", "route",
+      "connect", "ehlo",      "starttls", "auth",    "mail",       "rcpt",  "data",   "message", "queued", "route",
       "attempt", "delivered", "deferred", "bounced", "disconnect", "login", "append", "expunge", "flags"};
   const auto index = static_cast<std::size_t>(stage);
   return index < std::size(kNames) ? kNames[index] : "unknown";
@@ -108,7 +108,8 @@ void Trail::start(WallTime when, std::string_view session, std::uint64_t config_
   std::array<char, 24> time, hash;
   const auto end = std::to_chars(hash.data(), hash.data() + hash.size(), config_hash, 16).ptr;
   append(TrailEntry::Kind::kStart, Stage::kConnect, 0, session,
-         {hash.data(), static_cast<std::size_t>(end - hash.data())}, {}, decimal(time, when.time_since_epoch().count()));
+         {hash.data(), static_cast<std::size_t>(end - hash.data())}, {},
+         decimal(time, when.time_since_epoch().count()));
 }
 void Trail::fact(Stage stage, std::string_view name, std::string_view value) {
   append(TrailEntry::Kind::kFact, stage, 0, name, {}, {}, value);

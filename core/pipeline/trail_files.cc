@@ -45,7 +45,8 @@ std::vector<std::string> trail_files(Env& env, const std::string& dir) {
 
 int TrailFiles::write(std::string_view records, WallTime now) {
   // Also by time, so that what is old does not stay because something new is in its file.
-  if (file_ && (size_ + records.size() > limits_.segment || now - trail_file_time(last_name_) > limits_.keep_for / 4)) file_.reset();
+  if (file_ && (size_ + records.size() > limits_.segment || now - trail_file_time(last_name_) > limits_.keep_for / 4))
+    file_.reset();
   if (!file_)
     if (const int error = begin_file(now)) return error;
   const std::string_view parts[] = {records};

@@ -27,7 +27,8 @@ class TrailFiles {
     Duration keep_for;
   };
   TrailFiles(Env& env, std::string dir, Limits limits) : env_(env), dir_(std::move(dir)), limits_(limits) {}
-  /// Appends whole records, `now` being the time of the first. 0 or an errno; after an error the next call begins a file.
+  /// Appends whole records, `now` being the time of the first. 0 or an errno; after an error the next call begins a
+  /// file.
   int write(std::string_view records, WallTime now);
 
  private:

@@ -12,8 +12,8 @@ namespace postern {
 namespace {
 
 constexpr std::uint8_t kRecordVersion = 1;
-constexpr std::size_t kFrame = 8;                        // length and checksum, little-endian
-constexpr std::size_t kMaxRecordSize = 1 << 20;          // octets of one record that a reader believes
+constexpr std::size_t kFrame = 8;                // length and checksum, little-endian
+constexpr std::size_t kMaxRecordSize = 1 << 20;  // octets of one record that a reader believes
 
 void put_u32(char* at, std::uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<char>(value >> (8 * i));
@@ -69,7 +69,8 @@ class TrailLog::Files : public TrailFiles {
   using TrailFiles::TrailFiles;
 };
 
-/// One worker's records: one string fills while the other is being written. `busy_` hands the second one back and forth.
+/// One worker's records: one string fills while the other is being written. `busy_` hands the second one back and
+/// forth.
 class TrailLog::Buffer final : private TimerNode, private Runnable {
  public:
   Buffer(TrailLog& log, std::uint64_t rate) : log_(log), rate_(rate) {}
@@ -140,10 +141,12 @@ class TrailLog::Buffer final : private TimerNode, private Runnable {
   std::atomic<bool> busy_{false};
 };
 
-TrailLog::TrailLog(TrailSettings settings, std::string dir, Env& env, std::unique_ptr<Lane> lane, unsigned workers, Metrics& metrics)
+TrailLog::TrailLog(TrailSettings settings, std::string dir, Env& env, std::unique_ptr<Lane> lane, unsigned workers,
+                   Metrics& metrics)
     : settings_(std::move(settings)),
       files_(std::make_unique<Files>(
-          env, std::move(dir), TrailFiles::Limits{settings_.segment.bytes, settings_.keep_bytes.bytes, settings_.keep_for})),
+          env, std::move(dir),
+          TrailFiles::Limits{settings_.segment.bytes, settings_.keep_bytes.bytes, settings_.keep_for})),
       written_(metrics.counter("postern_trail_records_total", "Trails written below state/trail.")),
       dropped_(metrics.counter("postern_trail_dropped_total", "Trails lost to a limit or a failed write.")),
       lane_(std::move(lane)) {
@@ -156,8 +159,14 @@ TrailLog::~TrailLog() {
   for (const auto& buffer : buffers_) buffer->leave();
 }
 
-void TrailLog::append(Executor& worker, const TrailRecord& record) { buffers_.at(worker.index())->add(worker, record); }
-void TrailLog::flush(Executor& worker) { buffers_.at(worker.index())->hand_over(); }
-std::uint64_t TrailLog::dropped() const { return dropped_.value(); }
+void TrailLog::append(Executor& worker, const TrailRecord& record) {
+  buffers_.at(worker.index())->add(worker, record);
+}
+void TrailLog::flush(Executor& worker) {
+  buffers_.at(worker.index())->hand_over();
+}
+std::uint64_t TrailLog::dropped() const {
+  return dropped_.value();
+}
 
 }  // namespace postern

@@ -29,7 +29,9 @@ struct LogWorld {
     record.trail = std::string(octets, 'x');
     log->append(sim.worker(0), record);
   }
-  TrailFindings find(std::string text, std::size_t limit = 100) { return find_trails(disk, "/trail", {.text = std::move(text), .limit = limit}); }
+  TrailFindings find(std::string text, std::size_t limit = 100) {
+    return find_trails(disk, "/trail", {.text = std::move(text), .limit = limit});
+  }
 };
 
 TEST_CASE("what was written is found by id, session, address in any case, and IP, newest first") {

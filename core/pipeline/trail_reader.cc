@@ -16,7 +16,9 @@ namespace {
 constexpr std::uint64_t kMaxFileRead = 2ULL << 30;  // of one trail file; larger ones were not made by us
 
 bool same_text(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y)); });
+  return std::ranges::equal(a, b, [](char x, char y) {
+    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
+  });
 }
 
 bool fits(const TrailRecord& record, const TrailQuery& query) {
@@ -40,7 +42,8 @@ std::string time_text(std::string_view micros) {
   std::int64_t count = 0;
   std::from_chars(micros.data(), micros.data() + micros.size(), count);
   const auto seconds = count / 1'000'000;
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:06} UTC", fmt::gmtime(static_cast<std::time_t>(seconds)), count % 1'000'000);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:06} UTC", fmt::gmtime(static_cast<std::time_t>(seconds)),
+                     count % 1'000'000);
 }
 
 /// Texts of peers go to a terminal: no control characters.
@@ -65,7 +68,8 @@ std::string rule_line(const TrailEntry& entry) {
   const std::string place = entry.place.empty() ? "" : fmt::format(" at {}", clean(entry.place));
   if (entry.question.empty()) return fmt::format("hook {}{} ran{}", clean(entry.name), place, took(entry.micros));
   const std::string out = entry.answer.empty() ? "selected nobody" : fmt::format("selected [{}]", clean(entry.answer));
-  return fmt::format("rule {}{} looked at [{}] and {}{}", clean(entry.name), place, clean(entry.question), out, took(entry.micros));
+  return fmt::format("rule {}{} looked at [{}] and {}{}", clean(entry.name), place, clean(entry.question), out,
+                     took(entry.micros));
 }
 
 std::string line_of(const TrailEntry& entry) {
@@ -73,16 +77,24 @@ std::string line_of(const TrailEntry& entry) {
   switch (entry.kind) {
     case TrailEntry::Kind::kStart:
       return fmt::format("{} session {} under configuration {}", time_text(entry.answer), name, clean(entry.place));
-    case TrailEntry::Kind::kFact: return fmt::format("{}: {}", name, answer);
-    case TrailEntry::Kind::kGate: return fmt::format("gate: {} is {} -> {}", question, name, answer);
-    case TrailEntry::Kind::kRule: return rule_line(entry);
+    case TrailEntry::Kind::kFact:
+      return fmt::format("{}: {}", name, answer);
+    case TrailEntry::Kind::kGate:
+      return fmt::format("gate: {} is {} -> {}", question, name, answer);
+    case TrailEntry::Kind::kRule:
+      return rule_line(entry);
     case TrailEntry::Kind::kEffect:
       return fmt::format("asked {} {} -> {}{}", name, question, answer, took(entry.micros));
-    case TrailEntry::Kind::kEdit: return fmt::format("{} changed the header: {}", name, answer);
-    case TrailEntry::Kind::kVerdict: return fmt::format("{} decided: {}", name, answer);
-    case TrailEntry::Kind::kReply: return fmt::format("answered {} {}", name, answer);
-    case TrailEntry::Kind::kError: return fmt::format("FAILED {}: {}", name, answer);
-    case TrailEntry::Kind::kOmitted: return fmt::format("... {} further steps were not kept", answer);
+    case TrailEntry::Kind::kEdit:
+      return fmt::format("{} changed the header: {}", name, answer);
+    case TrailEntry::Kind::kVerdict:
+      return fmt::format("{} decided: {}", name, answer);
+    case TrailEntry::Kind::kReply:
+      return fmt::format("answered {} {}", name, answer);
+    case TrailEntry::Kind::kError:
+      return fmt::format("FAILED {}: {}", name, answer);
+    case TrailEntry::Kind::kOmitted:
+      return fmt::format("... {} further steps were not kept", answer);
   }
   return {};
 }
@@ -140,7 +152,8 @@ std::string render_story(const std::vector<TrailEntry>& entries) {
 
 std::string render_story(const TrailRecord& record) {
   std::string out = fmt::format("{}{} from {} <{}>", record.accepted ? "accepted" : "refused",
-                                record.message.empty() ? "" : " " + clean(record.message), clean(record.client), clean(record.sender));
+                                record.message.empty() ? "" : " " + clean(record.message), clean(record.client),
+                                clean(record.sender));
   for (const std::string& recipient : record.recipients) out += fmt::format(" <{}>", clean(recipient));
   out += fmt::format(": {}\n", clean(record.outcome));
   const auto entries = Trail::decode(record.trail);

@@ -24,7 +24,10 @@ Trail sample() {
 TEST_CASE("a trail's bytes are what TRAIL.md says") {
   Trail trail;
   trail.fact(Stage::kEhlo, "ehlo", "x");
-  const std::string expected("\x01\x0c\x02\x01\x00\x04" "ehlo\x00\x00\x01x", 14);
+  const std::string expected(
+      "\x01\x0c\x02\x01\x00\x04"
+      "ehlo\x00\x00\x01x",
+      14);
   CHECK(trail.bytes() == expected);
 }
 
@@ -55,9 +58,11 @@ TEST_CASE("a trail is bounded, and its outcome is kept beyond the bound") {
   const auto entries = Trail::decode(trail.bytes());
   REQUIRE(entries);
   CHECK(entries->back().answer == "the end");
-  const auto omitted = std::find_if(entries->begin(), entries->end(), [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kOmitted; });
+  const auto omitted = std::find_if(entries->begin(), entries->end(),
+                                    [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kOmitted; });
   REQUIRE(omitted != entries->end());
-  const auto kept = static_cast<std::size_t>(std::count_if(entries->begin(), entries->end(), [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kFact; }));
+  const auto kept = static_cast<std::size_t>(std::count_if(
+      entries->begin(), entries->end(), [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kFact; }));
   CHECK(std::to_string(100 - kept) == omitted->answer);
   for (int i = 0; i < 100'000; ++i) trail.verdict(Stage::kMessage, "root#1", "more");
   CHECK(trail.bytes().size() <= Trail::kLimit);

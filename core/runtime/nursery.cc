@@ -19,9 +19,7 @@ struct Nursery::Root {
   struct promise_type final : PromiseBase, Runnable {
     // The parameters of run_child are the promise's, so that it knows its nursery before the body runs.
     promise_type(Nursery* owner, Task<void>&) : nursery(owner) { context = &owner->context_; }
-    Root get_return_object() {
-      return Root{std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
+    Root get_return_object() { return Root{std::coroutine_handle<promise_type>::from_promise(*this)}; }
     struct End {
       bool await_ready() noexcept { return false; }
       void await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
@@ -43,10 +41,11 @@ struct Nursery::Root {
   std::coroutine_handle<promise_type> handle;
 };
 
-Nursery::Root Nursery::run_child(Nursery*, Task<void> task) { co_await std::move(task); }
+Nursery::Root Nursery::run_child(Nursery*, Task<void> task) {
+  co_await std::move(task);
+}
 
-Nursery::Nursery(Executor& executor, CancelToken parent)
-    : cancel_(parent.state()), context_{&executor, &cancel_} {}
+Nursery::Nursery(Executor& executor, CancelToken parent) : cancel_(parent.state()), context_{&executor, &cancel_} {}
 
 Nursery::~Nursery() {
   if (live_) outlived(live_);

@@ -4,7 +4,9 @@
 
 namespace postern::detail {
 
-QueuedWait::Queue::~Queue() { assert(!first_ && "a queue ended before those who wait in it"); }
+QueuedWait::Queue::~Queue() {
+  assert(!first_ && "a queue ended before those who wait in it");
+}
 
 void QueuedWait::Queue::push(QueuedWait& wait) {
   wait.queue_ = this;

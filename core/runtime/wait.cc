@@ -23,9 +23,13 @@ void Wait::end(Outcome outcome) {
   executor_->post(*this);
 }
 
-void Wait::fire() { end(Outcome::kTimedOut); }
+void Wait::fire() {
+  end(Outcome::kTimedOut);
+}
 
-void Wait::on_cancel() { end(Outcome::kCancelled); }
+void Wait::on_cancel() {
+  end(Outcome::kCancelled);
+}
 
 void Wait::check() const {
   if (outcome_ == Outcome::kTimedOut) throw TimedOut();

@@ -55,10 +55,10 @@ bool BodyFiles::may_grow() {
   return !free || *free >= min_free_;
 }
 
-/// The caller holds the mutex. What exceeds the bound is removed; its name need not be synced: should it come back
-/// after a power cut, recovery finds a blank file and bounds them again.
+/// The caller holds the mutex. What exceeds the bound is removed, and all of it while the disk is short; its name need
+/// not be synced: should it come back after a power cut, recovery finds a blank file and bounds them again.
 void BodyFiles::make_blank(BodyFile& body) {
-  if (blank_bytes_ + body.capacity > max_blank_) {
+  if (blank_bytes_ + body.capacity > max_blank_ || !may_grow()) {
     env_.unlink(path(body.number));
     files_.erase(body.number);
     return;

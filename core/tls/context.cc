@@ -27,7 +27,8 @@ using ContextPtr = std::unique_ptr<SSL_CTX, ContextDeleter>;
 
 // Forward secrecy and AEAD only; TLS 1.3's suites are good as OpenSSL has them.
 constexpr const char* kCiphers =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-"
+    "SHA384:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
 std::string lower(std::string_view text) {
@@ -44,7 +45,8 @@ std::vector<std::string> names_in(X509* certificate) {
     const GENERAL_NAME* entry = sk_GENERAL_NAME_value(entries, i);
     if (entry->type != GEN_DNS) continue;
     const auto* text = ASN1_STRING_get0_data(entry->d.dNSName);
-    names.push_back(lower({reinterpret_cast<const char*>(text), static_cast<std::size_t>(ASN1_STRING_length(entry->d.dNSName))}));
+    names.push_back(
+        lower({reinterpret_cast<const char*>(text), static_cast<std::size_t>(ASN1_STRING_length(entry->d.dNSName))}));
   }
   GENERAL_NAMES_free(entries);
   return names;
@@ -71,8 +73,8 @@ class ServerContext final : public TlsContext, public std::enable_shared_from_th
   Result<ContextPtr> make(const TlsServerOptions& options, const TlsCertificate& certificate);
   SSL_CTX* find(std::string_view name) const;
   static int choose_certificate(SSL* ssl, int*, void* self);
-  static int choose_alpn(SSL*, const unsigned char** out, unsigned char* length, const unsigned char* in, unsigned in_length,
-                         void* self);
+  static int choose_alpn(SSL*, const unsigned char** out, unsigned char* length, const unsigned char* in,
+                         unsigned in_length, void* self);
 
   std::vector<ContextPtr> contexts_;
   std::map<std::string, SSL_CTX*, std::less<>> by_name_;
@@ -108,7 +110,8 @@ Result<ContextPtr> ServerContext::make(const TlsServerOptions& options, const Tl
   if (SSL_CTX_use_PrivateKey_file(context.get(), certificate.key_file.c_str(), SSL_FILETYPE_PEM) != 1)
     return fault("tls.key", certificate.key_file + ": " + openssl_errors());
   if (SSL_CTX_check_private_key(context.get()) != 1)
-    return fault("tls.key", certificate.key_file + " does not fit " + certificate.certificate_file + ": " + openssl_errors());
+    return fault("tls.key",
+                 certificate.key_file + " does not fit " + certificate.certificate_file + ": " + openssl_errors());
   if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(context.get()))) < 0)
     return fault("tls.expired", certificate.certificate_file + " has expired");
   if (!options.client_ca_file.empty()) {
@@ -176,7 +179,8 @@ class ClientContext final : public TlsContext, public std::enable_shared_from_th
     std::string alpn;
     for (const std::string& protocol : options.alpn) alpn += static_cast<char>(protocol.size()) + protocol;
     if (!alpn.empty())
-      SSL_CTX_set_alpn_protos(context_.get(), reinterpret_cast<const unsigned char*>(alpn.data()), static_cast<unsigned>(alpn.size()));
+      SSL_CTX_set_alpn_protos(context_.get(), reinterpret_cast<const unsigned char*>(alpn.data()),
+                              static_cast<unsigned>(alpn.size()));
     return {};
   }
   std::unique_ptr<StreamFilter> make_filter() override { return nullptr; }
@@ -249,7 +253,8 @@ Result<SelfSigned> make_self_signed(const std::vector<std::string>& names, int d
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 86400L * days);
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME* subject = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(names[0].c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(names[0].c_str()), -1,
+                             -1, 0);
   X509_set_issuer_name(certificate.get(), subject);
   std::string alternatives;
   for (const std::string& name : names) {

@@ -1,5 +1,6 @@
 // A StreamFilter on OpenSSL with a BIO of our own: cipher octets are read from the span that the socket just filled and
-// written to the Stream's queue, so that an idle session keeps no buffer (SSL_MODE_RELEASE_BUFFERS gives OpenSSL's back).
+// written to the Stream's queue, so that an idle session keeps no buffer (SSL_MODE_RELEASE_BUFFERS gives OpenSSL's
+// back).
 //
 // Thread: the worker that owns the stream; it may move to another one with its stream.
 #pragma once

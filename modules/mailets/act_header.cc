@@ -1,4 +1,5 @@
-// Mailets that edit the header. What runs for all recipients changes the message; what runs for some changes their copies.
+// Mailets that edit the header. What runs for all recipients changes the message; what runs for some changes their
+// copies.
 #include <fmt/format.h>
 
 #include <set>
@@ -10,8 +11,10 @@ namespace postern::mailets {
 namespace {
 
 void note_edit(const RuleCall& call, std::string_view mailet, const std::string& what, bool done) {
-  if (done) call.effects.trail().edit(call.stage, mailet, what);
-  else call.effects.trail().error(call.stage, mailet, "too many header edits: " + what);
+  if (done)
+    call.effects.trail().edit(call.stage, mailet, what);
+  else
+    call.effects.trail().error(call.stage, mailet, "too many header edits: " + what);
 }
 
 std::string field_name(Arguments& arguments, std::string_view key) {
@@ -27,9 +30,8 @@ void set_field(const RuleCall& call, std::string_view mailet, const std::string&
 }
 
 std::shared_ptr<Action> set_header(Arguments& arguments) {
-  return doing("set_header", [name = field_name(arguments, "name"), value = arguments.text("value")](const RuleCall& call) {
-    set_field(call, "set_header", name, value);
-  });
+  return doing("set_header", [name = field_name(arguments, "name"), value = arguments.text("value")](
+                                 const RuleCall& call) { set_field(call, "set_header", name, value); });
 }
 
 std::shared_ptr<Action> remove_header(Arguments& arguments) {
@@ -39,7 +41,8 @@ std::shared_ptr<Action> remove_header(Arguments& arguments) {
   return doing("remove_header", [names](const RuleCall& call) {
     const HeaderBlock header(call.transaction.headers());
     for (const std::string& name : names)
-      if (header.find(name)) note_edit(call, "remove_header", "without " + name, call.transaction.edits.remove_all(name));
+      if (header.find(name))
+        note_edit(call, "remove_header", "without " + name, call.transaction.edits.remove_all(name));
   });
 }
 
@@ -50,7 +53,8 @@ std::shared_ptr<Action> remove_header_prefix(Arguments& arguments) {
     std::set<std::string, FoldedLess> names;
     for (const HeaderField& field : HeaderBlock(call.transaction.headers()))
       if (field.well_formed() && starts_with_folded(field.name, prefix)) names.emplace(field.name);
-    for (const std::string& name : names) note_edit(call, "remove_header_prefix", "without " + name, call.transaction.edits.remove_all(name));
+    for (const std::string& name : names)
+      note_edit(call, "remove_header_prefix", "without " + name, call.transaction.edits.remove_all(name));
   });
 }
 
@@ -99,19 +103,24 @@ std::shared_ptr<Action> notes_to_headers(Arguments& arguments) {
 }  // namespace
 
 void declare_header_actions(RuleRegistry& rules) {
-  declare_action(rules, "set_header", "Gives the header one field of this name, in place of all that it had.",
-                 "act.set_header(\"X-Checked\", \"yes\")", "none",
-                 {{"name", "string", "the field", true, 0}, {"value", "string", "its value; line breaks cannot end it", true, 1}}, set_header);
+  declare_action(
+      rules, "set_header", "Gives the header one field of this name, in place of all that it had.",
+      "act.set_header(\"X-Checked\", \"yes\")", "none",
+      {{"name", "string", "the field", true, 0}, {"value", "string", "its value; line breaks cannot end it", true, 1}},
+      set_header);
   declare_action(rules, "remove_header", "Takes all fields of these names out.", "act.remove_header \"Bcc\"", "none",
                  {{"names", "list of strings", "the fields", true, 0}}, remove_header);
-  declare_action(rules, "remove_header_prefix", "Takes all fields out whose names begin so.", "act.remove_header_prefix \"X-Spam-\"", "none",
+  declare_action(rules, "remove_header_prefix", "Takes all fields out whose names begin so.",
+                 "act.remove_header_prefix \"X-Spam-\"", "none",
                  {{"prefix", "string", "the beginning; case does not count", true, 0}}, remove_header_prefix);
-  declare_action(rules, "subject_prefix", "Puts a text before the subject, unless it is there.", "act.subject_prefix \"[external]\"", "none",
-                 {{"text", "string", "the text", true, 0}}, subject_prefix);
-  declare_action(rules, "require_message_id", "Adds a Message-ID where there is none (RFC 6409 section 8.3).", "act.require_message_id", "none", {},
-                 require_message_id);
-  declare_action(rules, "notes_to_headers", "Writes notes of the mail as header fields.", "act.notes_to_headers { spam_score = \"X-Spam-Score\" }",
-                 "none", {{"notes", "table", "field by note"}}, notes_to_headers);
+  declare_action(rules, "subject_prefix", "Puts a text before the subject, unless it is there.",
+                 "act.subject_prefix \"[external]\"", "none", {{"text", "string", "the text", true, 0}},
+                 subject_prefix);
+  declare_action(rules, "require_message_id", "Adds a Message-ID where there is none (RFC 6409 section 8.3).",
+                 "act.require_message_id", "none", {}, require_message_id);
+  declare_action(rules, "notes_to_headers", "Writes notes of the mail as header fields.",
+                 "act.notes_to_headers { spam_score = \"X-Spam-Score\" }", "none",
+                 {{"notes", "table", "field by note"}}, notes_to_headers);
 }
 
 }  // namespace postern::mailets

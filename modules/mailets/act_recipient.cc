@@ -8,7 +8,8 @@ namespace {
 constexpr std::size_t kMaxFolderTag = 100;  // octets of a folder's name from an address
 
 void set_note(Transaction& mail, std::size_t recipient, std::string_view name, NoteValue value) {
-  if (mail.recipient_notes.size() < mail.envelope.recipients.size()) mail.recipient_notes.resize(mail.envelope.recipients.size());
+  if (mail.recipient_notes.size() < mail.envelope.recipients.size())
+    mail.recipient_notes.resize(mail.envelope.recipients.size());
   mail.recipient_notes[recipient].insert_or_assign(std::string(name), std::move(value));
 }
 
@@ -25,7 +26,9 @@ class PostmasterAlias final : public Action {
     for (std::size_t i = 0; i < call.recipients.size(); ++i) {
       if (!call.recipients.contains(i)) continue;
       Recipient& recipient = call.transaction.envelope.recipients[i];
-      if (!recipient.address.is_postmaster() || directory.domain_kind(recipient.address.domain().ascii()) != DomainKind::kLocal) continue;
+      if (!recipient.address.is_postmaster() ||
+          directory.domain_kind(recipient.address.domain().ascii()) != DomainKind::kLocal)
+        continue;
       if (recipient.orcpt.empty()) recipient.orcpt = format_orcpt("rfc822", recipient.address.to_string());
       recipient.address = target_;
       call.transaction.lookups[i] = found;
@@ -65,7 +68,8 @@ class LowerCaseRecipient final : public Action {
 bool is_folder_name(std::string_view tag) {
   if (tag.empty() || tag.size() > kMaxFolderTag || tag.front() == '.' || !is_valid_utf8(tag)) return false;
   for (const char c : tag)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '/' || c == '\\' || c == '*' || c == '%') return false;
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '/' || c == '\\' || c == '*' || c == '%')
+      return false;
   return true;
 }
 
@@ -87,12 +91,15 @@ void declare_recipient_actions(RuleRegistry& rules) {
   declare_action(rules, "postmaster_alias", "Gives the mail for postmaster at every domain of ours to one account.",
                  "act.postmaster_alias \"admin@example.org\"", "postmaster.nobody: the address is no account here",
                  {{"address", "address", "of an account here", true, 0}}, postmaster_alias);
-  declare_action(rules, "lower_case_recipient", "Turns the local parts of our own addresses to lower case.", "act.lower_case_recipient", "none", {},
+  declare_action(rules, "lower_case_recipient", "Turns the local parts of our own addresses to lower case.",
+                 "act.lower_case_recipient", "none", {},
                  [](Arguments&) { return std::make_shared<LowerCaseRecipient>(); });
-  declare_action(rules, "sub_addressing", "Delivers user+folder to that folder, where a later `deliver` names none (RFC 5233).",
-                 "act.sub_addressing", "none", {{"delimiters", "string", "characters that begin the folder; + unless given", false, 0}}, sub_addressing);
-  declare_action(rules, "add_delivered_to", "Gives each recipient's copy a Delivered-To field with its address.", "act.add_delivered_to", "none", {},
-                 [](Arguments&) {
+  declare_action(
+      rules, "sub_addressing", "Delivers user+folder to that folder, where a later `deliver` names none (RFC 5233).",
+      "act.sub_addressing", "none",
+      {{"delimiters", "string", "characters that begin the folder; + unless given", false, 0}}, sub_addressing);
+  declare_action(rules, "add_delivered_to", "Gives each recipient's copy a Delivered-To field with its address.",
+                 "act.add_delivered_to", "none", {}, [](Arguments&) {
                    return doing("add_delivered_to", [](const RuleCall& call) {
                      for (std::size_t i = 0; i < call.recipients.size(); ++i)
                        if (call.recipients.contains(i)) set_note(call.transaction, i, "delivered-to", true);

@@ -1,5 +1,5 @@
-// bounce, reject, defer: refusals. While the session waits they are its reply; when only some of a mail's recipients are
-// refused and the client cannot be told of each, the sender gets a report (architecture.md decision 6).
+// bounce, reject, defer: refusals. While the session waits they are its reply; when only some of a mail's recipients
+// are refused and the client cannot be told of each, the sender gets a report (architecture.md decision 6).
 #include "postern/text.h"
 #include "rules.h"
 
@@ -13,9 +13,11 @@ bool is_enhanced(std::string_view text, char kind) {
   return to_number<int>(parts[1], 0, 999).has_value() && to_number<int>(parts[2], 0, 999).has_value();
 }
 
-std::shared_ptr<Action> refusal(std::string name, std::int64_t code, std::string enhanced, std::string text, Arguments& arguments) {
+std::shared_ptr<Action> refusal(std::string name, std::int64_t code, std::string enhanced, std::string text,
+                                Arguments& arguments) {
   const char kind = code >= 500 ? '5' : '4';
-  if (!is_enhanced(enhanced, kind)) arguments.complain("\"" + enhanced + "\" is not an enhanced code that fits " + std::to_string(code));
+  if (!is_enhanced(enhanced, kind))
+    arguments.complain("\"" + enhanced + "\" is not an enhanced code that fits " + std::to_string(code));
   ActionResult result;
   result.kind = ActionResult::Kind::kFinal;
   result.verdict = kind == '5' ? Verdict::reject(static_cast<int>(code), std::move(enhanced), std::move(text))
@@ -46,14 +48,17 @@ std::shared_ptr<Action> defer(Arguments& arguments) {
 }  // namespace
 
 void declare_refusals(RuleRegistry& rules) {
-  declare_action(rules, "bounce", "Refuses: 550 (or 450 for a 4.x.x code) while the session waits, else a report to the sender.",
-                 "act.bounce(\"5.7.1\", \"not accepted\")", "none",
-                 {{"enhanced", "string", "enhanced status code", true, 0}, {"text", "string", "for the sender", true, 1}}, bounce);
+  declare_action(
+      rules, "bounce", "Refuses: 550 (or 450 for a 4.x.x code) while the session waits, else a report to the sender.",
+      "act.bounce(\"5.7.1\", \"not accepted\")", "none",
+      {{"enhanced", "string", "enhanced status code", true, 0}, {"text", "string", "for the sender", true, 1}}, bounce);
   const std::vector<ArgumentInfo> full = {{"code", "integer", "reply code", true, 0},
                                           {"enhanced", "string", "enhanced status code of the same class", true, 1},
                                           {"text", "string", "for the sender", true, 2}};
-  declare_action(rules, "reject", "Refuses for good.", "act.reject(554, \"5.7.1\", \"not accepted\")", "none", full, reject);
-  declare_action(rules, "defer", "Refuses for now; the client tries again.", "act.defer(451, \"4.7.1\", \"come back later\")", "none", full, defer);
+  declare_action(rules, "reject", "Refuses for good.", "act.reject(554, \"5.7.1\", \"not accepted\")", "none", full,
+                 reject);
+  declare_action(rules, "defer", "Refuses for now; the client tries again.",
+                 "act.defer(451, \"4.7.1\", \"come back later\")", "none", full, defer);
 }
 
 }  // namespace postern::mailets

@@ -37,7 +37,8 @@ std::shared_ptr<Action> go(Arguments& arguments) {
 std::shared_ptr<Action> deliver(Arguments& arguments) {
   ActionResult result = final_step(PlanStep::Kind::kDeliver);
   result.step.folder = arguments.text("folder", "");
-  if (result.step.folder.size() > kMaxFolder || !is_printable(result.step.folder)) arguments.complain("folder is not a mailbox name");
+  if (result.step.folder.size() > kMaxFolder || !is_printable(result.step.folder))
+    arguments.complain("folder is not a mailbox name");
   if (arguments.given("flags")) result.step.flags = arguments.texts("flags");
   for (const std::string& flag : result.step.flags)
     if (flag.empty() || !is_printable(flag) || flag.find_first_of(" (){%*\"]") != std::string::npos)
@@ -50,9 +51,11 @@ std::shared_ptr<Action> relay(Arguments& arguments) {
   for (const std::string_view key : {"gateway", "tls", "source"})
     if (const std::string value = arguments.text(key, ""); !value.empty()) result.step.options.emplace(key, value);
   if (const auto tls = result.step.options.find("tls"); tls != result.step.options.end())
-    if (tls->second != "none" && tls->second != "may" && tls->second != "encrypt" && tls->second != "verify" && tls->second != "dane")
+    if (tls->second != "none" && tls->second != "may" && tls->second != "encrypt" && tls->second != "verify" &&
+        tls->second != "dane")
       arguments.complain("tls must be one of none, may, encrypt, verify, dane");
-  if (const auto source = result.step.options.find("source"); source != result.step.options.end() && !IpAddress::parse(source->second))
+  if (const auto source = result.step.options.find("source");
+      source != result.step.options.end() && !IpAddress::parse(source->second))
     arguments.complain("source is not an IP address");
   return std::make_shared<Fixed>("relay", std::move(result), true);
 }
@@ -68,7 +71,8 @@ std::shared_ptr<Action> hold(Arguments& arguments) {
 }  // namespace
 
 void declare_routes(RuleRegistry& rules) {
-  declare_action(rules, "go", "Goes on in another pipeline.", "act.go \"local\"", "none", {{"pipeline", "string", "its name", true, 0}}, go);
+  declare_action(rules, "go", "Goes on in another pipeline.", "act.go \"local\"", "none",
+                 {{"pipeline", "string", "its name", true, 0}}, go);
   declare_action(rules, "deliver", "Delivers to the recipients' mailboxes here.", "act.deliver { folder = \"Junk\" }",
                  "deliver.nobody: the recipient has no mailbox here",
                  {{"folder", "string", "mailbox; the recipient's note \"folder\", else INBOX, unless given", false, 0},
@@ -80,13 +84,16 @@ void declare_routes(RuleRegistry& rules) {
                   {"tls", "string", "none, may, encrypt, verify, dane"},
                   {"source", "IP address", "address to connect from"}},
                  relay);
-  declare_action(rules, "discard", "Ends the mail without delivering it; the trail keeps the reason.", "act.discard \"honeypot\"", "none",
-                 {{"reason", "string", "for the trail", true, 0}}, [](Arguments& arguments) {
-                   return std::make_shared<Fixed>("discard", final_verdict(Verdict::Kind::kDiscard, arguments.text("reason")), true);
+  declare_action(rules, "discard", "Ends the mail without delivering it; the trail keeps the reason.",
+                 "act.discard \"honeypot\"", "none", {{"reason", "string", "for the trail", true, 0}},
+                 [](Arguments& arguments) {
+                   return std::make_shared<Fixed>(
+                       "discard", final_verdict(Verdict::Kind::kDiscard, arguments.text("reason")), true);
                  });
-  declare_action(rules, "quarantine", "Keeps the mail for an operator.", "act.quarantine \"looks like malware\"", "none",
-                 {{"reason", "string", "for the trail and the operator", true, 0}}, [](Arguments& arguments) {
-                   return std::make_shared<Fixed>("quarantine", final_verdict(Verdict::Kind::kQuarantine, arguments.text("reason")), true);
+  declare_action(rules, "quarantine", "Keeps the mail for an operator.", "act.quarantine \"looks like malware\"",
+                 "none", {{"reason", "string", "for the trail and the operator", true, 0}}, [](Arguments& arguments) {
+                   return std::make_shared<Fixed>(
+                       "quarantine", final_verdict(Verdict::Kind::kQuarantine, arguments.text("reason")), true);
                  });
   declare_action(rules, "hold", "Delays what the following rules decide.", "act.hold \"10m\"", "none",
                  {{"duration", "duration", "seconds, or a text with a unit", true, 0}}, hold);

@@ -26,12 +26,15 @@ TEST_CASE("refusals carry code, enhanced code and text") {
   Mail m;
   CHECK(m.act("bounce", list("5.7.1", "no"))->verdict.reply == Reply{550, "5.7.1", "no"});
   CHECK(m.act("bounce", list("4.7.1", "wait"))->verdict.kind == Verdict::Kind::kDefer);
-  CHECK(m.act("reject", ScriptValue{ScriptValue::List{value(554), value("5.6.0"), value("bad")}, {}})->verdict.reply.code == 554);
-  CHECK(m.act("defer", ScriptValue{ScriptValue::List{value(451), value("4.7.1"), value("later")}, {}})->verdict.kind == Verdict::Kind::kDefer);
+  CHECK(m.act("reject", ScriptValue{ScriptValue::List{value(554), value("5.6.0"), value("bad")}, {}})
+            ->verdict.reply.code == 554);
+  CHECK(m.act("defer", ScriptValue{ScriptValue::List{value(451), value("4.7.1"), value("later")}, {}})->verdict.kind ==
+        Verdict::Kind::kDefer);
 }
 
 TEST_CASE("header mailets edit what they say and leave the rest as it came") {
-  Mail m("Subject:  odd   spacing\r\nX-Spam-A: 1\r\nx-spam-b: 2\r\nBcc: secret@example.org\r\nX-Old: a\r\nX-Old: b\r\n");
+  Mail m(
+      "Subject:  odd   spacing\r\nX-Spam-A: 1\r\nx-spam-b: 2\r\nBcc: secret@example.org\r\nX-Old: a\r\nX-Old: b\r\n");
   REQUIRE(m.act("remove_header", value("Bcc")));
   REQUIRE(m.act("remove_header_prefix", value("X-Spam-")));
   REQUIRE(m.act("set_header", list("X-Old", "new\r\nInjected: yes")));
@@ -42,7 +45,8 @@ TEST_CASE("header mailets edit what they say and leave the rest as it came") {
   CHECK(HeaderBlock(after).count("X-Old") == 1);
   CHECK(HeaderBlock(after).count("Injected") == 0);
   const auto trail = Trail::decode(m.mail.trail.bytes());
-  CHECK(std::count_if(trail->begin(), trail->end(), [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kEdit; }) == 4);
+  CHECK(std::count_if(trail->begin(), trail->end(),
+                      [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kEdit; }) == 4);
 }
 
 TEST_CASE("a subject gets its prefix once") {

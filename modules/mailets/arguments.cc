@@ -11,20 +11,24 @@ namespace postern::mailets {
 namespace {
 
 std::string_view kind_of(const ScriptValue& value) {
-  static constexpr std::string_view kKinds[] = {"nothing", "a boolean", "an integer", "a number", "a string", "a list", "a table", "a matcher"};
+  static constexpr std::string_view kKinds[] = {"nothing",  "a boolean", "an integer", "a number",
+                                                "a string", "a list",    "a table",    "a matcher"};
   return kKinds[value.value.index()];
 }
 
 /// The n of a key "1", "2" ...; 0 for other keys.
-std::size_t position_of(std::string_view key) { return to_number<std::size_t>(key, 1, 10'000).value_or(0); }
+std::size_t position_of(std::string_view key) {
+  return to_number<std::size_t>(key, 1, 10'000).value_or(0);
+}
 
 }  // namespace
 
 Arguments::Arguments(const ScriptValue& value, std::vector<std::string_view> keys) : keys_(std::move(keys)) {
   const ScriptValue* whole = &value;
   // `f { "a" }` may come as a list in a list, by an engine that keeps the call and the table apart.
-  if (const auto* list = std::get_if<ScriptValue::List>(&whole->value); list && list->size() == 1 && list->front().value.index() >= 5 &&
-                                                                        !std::holds_alternative<std::shared_ptr<Matcher>>(list->front().value))
+  if (const auto* list = std::get_if<ScriptValue::List>(&whole->value);
+      list && list->size() == 1 && list->front().value.index() >= 5 &&
+      !std::holds_alternative<std::shared_ptr<Matcher>>(list->front().value))
     whole = &list->front();
   if (std::holds_alternative<std::monostate>(whole->value)) return;
   if (const auto* list = std::get_if<ScriptValue::List>(&whole->value)) {
@@ -76,9 +80,12 @@ std::optional<std::int64_t> Arguments::integer(std::string_view key, std::int64_
   const ScriptValue* value = take(key);
   if (!value) return std::nullopt;
   const auto* number = std::get_if<std::int64_t>(&value->value);
-  if (!number) complain(fmt::format("{} must be an integer, not {}", key, kind_of(*value)));
-  else if (*number < low || *number > high) complain(fmt::format("{} must be from {} to {}", key, low, high));
-  else return *number;
+  if (!number)
+    complain(fmt::format("{} must be an integer, not {}", key, kind_of(*value)));
+  else if (*number < low || *number > high)
+    complain(fmt::format("{} must be from {} to {}", key, low, high));
+  else
+    return *number;
   return std::nullopt;
 }
 
@@ -94,7 +101,8 @@ std::optional<double> Arguments::number(std::string_view key) {
 std::optional<std::uint64_t> Arguments::size(std::string_view key) {
   const ScriptValue* value = take(key);
   if (!value) return std::nullopt;
-  if (const auto* octets = std::get_if<std::int64_t>(&value->value); octets && *octets >= 0) return static_cast<std::uint64_t>(*octets);
+  if (const auto* octets = std::get_if<std::int64_t>(&value->value); octets && *octets >= 0)
+    return static_cast<std::uint64_t>(*octets);
   if (const auto* text = std::get_if<std::string>(&value->value))
     if (const auto parsed = parse_size(*text)) return parsed->bytes;
   complain(fmt::format("{} must be a size such as \"25 MiB\"", key));
@@ -105,7 +113,8 @@ std::optional<Duration> Arguments::duration(std::string_view key) {
   const ScriptValue* value = take(key);
   if (!value) return std::nullopt;
   constexpr std::int64_t kMaxSeconds = 10LL * 365 * 86'400;
-  if (const auto* seconds = std::get_if<std::int64_t>(&value->value); seconds && *seconds >= 0 && *seconds <= kMaxSeconds)
+  if (const auto* seconds = std::get_if<std::int64_t>(&value->value);
+      seconds && *seconds >= 0 && *seconds <= kMaxSeconds)
     return std::chrono::seconds(*seconds);
   if (const auto* text = std::get_if<std::string>(&value->value))
     if (const auto parsed = parse_duration(*text)) return *parsed;
@@ -132,12 +141,16 @@ std::vector<std::string> Arguments::texts(std::string_view key, bool required) {
   }
   std::vector<std::string> out;
   const auto add = [&](const ScriptValue& value) {
-    if (const auto* text = std::get_if<std::string>(&value.value)) out.push_back(*text);
-    else complain(fmt::format("{} must be strings, not {}", key, kind_of(value)));
+    if (const auto* text = std::get_if<std::string>(&value.value))
+      out.push_back(*text);
+    else
+      complain(fmt::format("{} must be strings, not {}", key, kind_of(value)));
   };
   for (const ScriptValue* value : values) {
-    if (const auto* list = std::get_if<ScriptValue::List>(&value->value)) std::ranges::for_each(*list, add);
-    else add(*value);
+    if (const auto* list = std::get_if<ScriptValue::List>(&value->value))
+      std::ranges::for_each(*list, add);
+    else
+      add(*value);
   }
   if (required && out.empty()) complain(fmt::format("needs {}", key));
   return out;
@@ -147,8 +160,10 @@ std::vector<std::shared_ptr<Matcher>> Arguments::matchers() {
   positions_taken_ = positions_.size();
   std::vector<std::shared_ptr<Matcher>> out;
   for (const ScriptValue* value : positions_) {
-    if (const auto* matcher = std::get_if<std::shared_ptr<Matcher>>(&value->value); matcher && *matcher) out.push_back(*matcher);
-    else complain(fmt::format("takes matchers, not {}", kind_of(*value)));
+    if (const auto* matcher = std::get_if<std::shared_ptr<Matcher>>(&value->value); matcher && *matcher)
+      out.push_back(*matcher);
+    else
+      complain(fmt::format("takes matchers, not {}", kind_of(*value)));
   }
   if (out.empty()) complain("needs at least one matcher");
   return out;
@@ -159,8 +174,10 @@ std::vector<std::pair<std::string, std::string>> Arguments::pairs() {
   if (named_)
     for (const auto& [key, value] : *named_) {
       taken_.insert(key);
-      if (const auto* text = std::get_if<std::string>(&value.value)) out.emplace_back(key, *text);
-      else complain(fmt::format("{} must be a string, not {}", key, kind_of(value)));
+      if (const auto* text = std::get_if<std::string>(&value.value))
+        out.emplace_back(key, *text);
+      else
+        complain(fmt::format("{} must be a string, not {}", key, kind_of(value)));
     }
   if (out.empty()) complain("needs a table of names");
   return out;

@@ -1,7 +1,7 @@
 // The arguments of a matcher or mailet, as pipeline.h says that scripts give them: by position, by key, or as one list.
 //
-// A reader is made for one declaration. Each call takes one argument; finish() complains about what nobody took, with the
-// nearest right key. The first complaint wins and is what the administrator reads.
+// A reader is made for one declaration. Each call takes one argument; finish() complains about what nobody took, with
+// the nearest right key. The first complaint wins and is what the administrator reads.
 //
 // Thread: any; used while scripts are loaded.
 #pragma once
@@ -27,8 +27,8 @@ class Arguments {
   std::string text(std::string_view key, std::string_view otherwise);  ///< optional
   std::optional<std::int64_t> integer(std::string_view key, std::int64_t low, std::int64_t high);
   std::optional<double> number(std::string_view key);
-  std::optional<std::uint64_t> size(std::string_view key);      ///< "25 MiB" or octets
-  std::optional<Duration> duration(std::string_view key);      ///< "10m" or seconds
+  std::optional<std::uint64_t> size(std::string_view key);  ///< "25 MiB" or octets
+  std::optional<Duration> duration(std::string_view key);   ///< "10m" or seconds
   bool flag(std::string_view key, bool otherwise);
   /// All positions, or the list under the key: `recipient_is("a", "b")`, `recipient_is { "a", "b" }`.
   std::vector<std::string> texts(std::string_view key, bool required = true);
@@ -57,7 +57,8 @@ class Arguments {
 
 /// `make` of a declaration: builds from arguments, and gives the first complaint when there is one.
 template <class Made, class Build>
-std::function<Result<std::shared_ptr<Made>>(const ScriptValue&)> maker(std::vector<std::string_view> keys, Build build) {
+std::function<Result<std::shared_ptr<Made>>(const ScriptValue&)> maker(std::vector<std::string_view> keys,
+                                                                       Build build) {
   return [keys = std::move(keys), build = std::move(build)](const ScriptValue& value) -> Result<std::shared_ptr<Made>> {
     Arguments arguments(value, keys);
     std::shared_ptr<Made> made = build(arguments);
@@ -72,14 +73,16 @@ void declare_matcher(RuleRegistry& rules, std::string_view name, std::string_vie
                      std::string_view errors, std::vector<ArgumentInfo> arguments, Build build) {
   std::vector<std::string_view> keys;
   for (const ArgumentInfo& argument : arguments) keys.push_back(argument.name);
-  rules.add(MatcherDeclaration{name, purpose, example, errors, std::move(arguments), maker<Matcher>(std::move(keys), std::move(build))});
+  rules.add(MatcherDeclaration{name, purpose, example, errors, std::move(arguments),
+                               maker<Matcher>(std::move(keys), std::move(build))});
 }
 template <class Build>
 void declare_action(RuleRegistry& rules, std::string_view name, std::string_view purpose, std::string_view example,
                     std::string_view errors, std::vector<ArgumentInfo> arguments, Build build) {
   std::vector<std::string_view> keys;
   for (const ArgumentInfo& argument : arguments) keys.push_back(argument.name);
-  rules.add(ActionDeclaration{name, purpose, example, errors, std::move(arguments), maker<Action>(std::move(keys), std::move(build))});
+  rules.add(ActionDeclaration{name, purpose, example, errors, std::move(arguments),
+                              maker<Action>(std::move(keys), std::move(build))});
 }
 
 }  // namespace postern::mailets

@@ -29,19 +29,25 @@ inline Address address(std::string_view text) {
 
 class TestDirectory final : public Directory {
  public:
-  std::map<std::string, std::string> accounts{{"bob@ours.example", "bob"}, {"eve@ours.example", "eve"}, {"admin@ours.example", "admin"}};
+  std::map<std::string, std::string> accounts{
+      {"bob@ours.example", "bob"}, {"eve@ours.example", "eve"}, {"admin@ours.example", "admin"}};
   bool down = false;
   DomainKind domain_kind(std::string_view domain) const override {
-    return domain == "ours.example" ? DomainKind::kLocal : domain == "relayed.example" ? DomainKind::kRelay : DomainKind::kForeign;
+    return domain == "ours.example"      ? DomainKind::kLocal
+           : domain == "relayed.example" ? DomainKind::kRelay
+                                         : DomainKind::kForeign;
   }
   std::string default_domain() const override { return "ours.example"; }
   DirectoryFacts facts() const override { return {}; }
   Task<AddressLookup> find(Address asked) override {
     AddressLookup out;
     const auto found = accounts.find(asked.to_string());
-    if (down) out.kind = AddressLookup::Kind::kTemporary;
-    else if (found != accounts.end()) out.kind = AddressLookup::Kind::kAccount, out.account = found->second;
-    else if (domain_kind(asked.domain().ascii()) == DomainKind::kLocal) out.kind = AddressLookup::Kind::kNoSuchUser;
+    if (down)
+      out.kind = AddressLookup::Kind::kTemporary;
+    else if (found != accounts.end())
+      out.kind = AddressLookup::Kind::kAccount, out.account = found->second;
+    else if (domain_kind(asked.domain().ascii()) == DomainKind::kLocal)
+      out.kind = AddressLookup::Kind::kNoSuchUser;
     return Task<AddressLookup>::ready(std::move(out));
   }
 };
@@ -50,7 +56,9 @@ class TestEffects final : public Effects {
  public:
   TestEffects(Executor& executor, Directory& directory, Resolver& resolver, Trail& trail)
       : executor_(executor), directory_(directory), resolver_(resolver), trail_(trail) {}
-  Task<DnsAnswer> dns(std::string name, RecordType type) override { return resolver_.query(std::move(name), type, Deadline::after(5s)); }
+  Task<DnsAnswer> dns(std::string name, RecordType type) override {
+    return resolver_.query(std::move(name), type, Deadline::after(5s));
+  }
   WallTime clock() override { return executor_.wall(); }
   double random() override { return 0.5; }
   void log(std::string_view level, std::string_view text) override { logged.append(level).append(":").append(text); }
@@ -70,12 +78,24 @@ class TestEffects final : public Effects {
 };
 
 /// Values as scripts write them.
-inline ScriptValue value(std::string_view text) { return {std::string(text), {}}; }
-inline ScriptValue value(const char* text) { return {std::string(text), {}}; }
-inline ScriptValue value(int number) { return {std::int64_t{number}, {}}; }
-inline ScriptValue value(bool yes) { return {yes, {}}; }
-inline ScriptValue value(double number) { return {number, {}}; }
-inline ScriptValue value(std::shared_ptr<Matcher> matcher) { return {std::move(matcher), {}}; }
+inline ScriptValue value(std::string_view text) {
+  return {std::string(text), {}};
+}
+inline ScriptValue value(const char* text) {
+  return {std::string(text), {}};
+}
+inline ScriptValue value(int number) {
+  return {std::int64_t{number}, {}};
+}
+inline ScriptValue value(bool yes) {
+  return {yes, {}};
+}
+inline ScriptValue value(double number) {
+  return {number, {}};
+}
+inline ScriptValue value(std::shared_ptr<Matcher> matcher) {
+  return {std::move(matcher), {}};
+}
 template <class... T>
 ScriptValue list(T... items) {
   return {ScriptValue::List{value(items)...}, {}};
@@ -141,8 +161,11 @@ struct Mail {
     auto out = run(matcher->match({mail, given, effects, Stage::kMessage}));
     return out ? out->to_string() : "fault: " + out.error().code;
   }
-  std::string select(std::string_view name, const ScriptValue& arguments = {}) { return select(matcher(name, arguments)); }
-  Result<ActionResult> act(std::string_view name, const ScriptValue& arguments = {}, std::optional<RecipientSet> on = {}) {
+  std::string select(std::string_view name, const ScriptValue& arguments = {}) {
+    return select(matcher(name, arguments));
+  }
+  Result<ActionResult> act(std::string_view name, const ScriptValue& arguments = {},
+                           std::optional<RecipientSet> on = {}) {
     const ActionDeclaration* declared = rules->action(name);
     REQUIRE_MESSAGE(declared, std::string(name));
     auto made = declared->make(arguments);

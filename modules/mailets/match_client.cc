@@ -8,13 +8,17 @@
 namespace postern::mailets {
 namespace {
 
-const ClientInfo& client_of(const RuleCall& call) { return call.transaction.session.client; }
+const ClientInfo& client_of(const RuleCall& call) {
+  return call.transaction.session.client;
+}
 
 std::vector<IpNetwork> networks_of(Arguments& arguments, bool required) {
   std::vector<IpNetwork> out;
   for (const std::string& text : arguments.texts("networks", required)) {
-    if (auto network = IpNetwork::parse(text)) out.push_back(*network);
-    else arguments.complain("\"" + text + "\" is not a network");
+    if (auto network = IpNetwork::parse(text))
+      out.push_back(*network);
+    else
+      arguments.complain("\"" + text + "\" is not a network");
   }
   return out;
 }
@@ -26,7 +30,8 @@ bool within(const std::vector<IpNetwork>& networks, const IpAddress& ip) {
 std::shared_ptr<Matcher> smtp_auth_user_is(Arguments& arguments) {
   std::set<std::string> users;
   for (const std::string& text : arguments.texts("users")) users.insert(text);
-  return whole_mail("smtp_auth_user_is", [users](const RuleCall& call) { return users.contains(client_of(call).auth_user); });
+  return whole_mail("smtp_auth_user_is",
+                    [users](const RuleCall& call) { return users.contains(client_of(call).auth_user); });
 }
 
 std::shared_ptr<Matcher> tls_is(Arguments& arguments) {
@@ -64,8 +69,10 @@ std::shared_ptr<Matcher> in_dnsbl(Arguments& arguments) {
   const bool given = arguments.given("codes");
   if (given)
     for (const std::string& code : arguments.texts("codes")) {
-      if (auto network = IpNetwork::parse(code)) codes.push_back(*network);
-      else arguments.complain("\"" + code + "\" is not an address or network");
+      if (auto network = IpNetwork::parse(code))
+        codes.push_back(*network);
+      else
+        arguments.complain("\"" + code + "\" is not an address or network");
     }
   // 127.255.255.x means that the list refused the question, and anything outside 127/8 that it is no list any more.
   if (!given) codes.push_back(*IpNetwork::parse("127.0.0.0/24"));
@@ -75,35 +82,44 @@ std::shared_ptr<Matcher> in_dnsbl(Arguments& arguments) {
 }  // namespace
 
 void declare_client_matchers(RuleRegistry& rules) {
-  declare_matcher(rules, "smtp_auth_successful", "All, if the client has logged in.", "match.smtp_auth_successful", "none", {}, [](Arguments&) {
-    return whole_mail("smtp_auth_successful", [](const RuleCall& call) { return client_of(call).authenticated(); });
-  });
-  declare_matcher(rules, "smtp_auth_user_is", "All, if the client has logged in as one of these accounts.", "match.smtp_auth_user_is(\"robot\")",
-                  "none", {{"users", "list of accounts", "the accounts", true, 0}}, smtp_auth_user_is);
-  declare_matcher(rules, "smtp_is_auth_network", "All, if the client is in a network that may relay.", "match.smtp_is_auth_network", "none", {},
-                  [](Arguments&) {
-                    return whole_mail("smtp_is_auth_network", [](const RuleCall& call) { return call.transaction.session.relay_network; });
+  declare_matcher(rules, "smtp_auth_successful", "All, if the client has logged in.", "match.smtp_auth_successful",
+                  "none", {}, [](Arguments&) {
+                    return whole_mail("smtp_auth_successful",
+                                      [](const RuleCall& call) { return client_of(call).authenticated(); });
+                  });
+  declare_matcher(rules, "smtp_auth_user_is", "All, if the client has logged in as one of these accounts.",
+                  "match.smtp_auth_user_is(\"robot\")", "none",
+                  {{"users", "list of accounts", "the accounts", true, 0}}, smtp_auth_user_is);
+  declare_matcher(rules, "smtp_is_auth_network", "All, if the client is in a network that may relay.",
+                  "match.smtp_is_auth_network", "none", {}, [](Arguments&) {
+                    return whole_mail("smtp_is_auth_network",
+                                      [](const RuleCall& call) { return call.transaction.session.relay_network; });
                   });
   declare_matcher(rules, "remote_addr_in_network", "All, if the client's address is in one of these networks.",
                   "match.remote_addr_in_network { \"192.0.2.0/24\", \"2001:db8::/32\" }", "none",
                   {{"networks", "list of networks", "the networks", true, 0}}, [](Arguments& arguments) {
-                    return whole_mail("remote_addr_in_network", [networks = networks_of(arguments, true)](const RuleCall& call) {
-                      return within(networks, client_of(call).ip);
-                    });
+                    return whole_mail("remote_addr_in_network",
+                                      [networks = networks_of(arguments, true)](const RuleCall& call) {
+                                        return within(networks, client_of(call).ip);
+                                      });
                   });
-  declare_matcher(rules, "remote_addr_not_in_network", "All, if the client's address is in none of these networks; an empty list selects everyone.",
+  declare_matcher(rules, "remote_addr_not_in_network",
+                  "All, if the client's address is in none of these networks; an empty list selects everyone.",
                   "match.remote_addr_not_in_network { \"192.0.2.0/24\" }", "none",
                   {{"networks", "list of networks", "the networks", false, 0}}, [](Arguments& arguments) {
-                    return whole_mail("remote_addr_not_in_network", [networks = networks_of(arguments, false)](const RuleCall& call) {
-                      return !within(networks, client_of(call).ip);
-                    });
+                    return whole_mail("remote_addr_not_in_network",
+                                      [networks = networks_of(arguments, false)](const RuleCall& call) {
+                                        return !within(networks, client_of(call).ip);
+                                      });
                   });
-  declare_matcher(rules, "in_dnsbl", "All, if a DNS list names the client's address.", "match.in_dnsbl \"bl.example.net\"",
-                  "none: a list that does not answer selects nobody",
-                  {{"zone", "domain", "the list", true, 0}, {"codes", "list of addresses or networks", "answers that count; 127.0.0.0/24 unless given"}},
+  declare_matcher(rules, "in_dnsbl", "All, if a DNS list names the client's address.",
+                  "match.in_dnsbl \"bl.example.net\"", "none: a list that does not answer selects nobody",
+                  {{"zone", "domain", "the list", true, 0},
+                   {"codes", "list of addresses or networks", "answers that count; 127.0.0.0/24 unless given"}},
                   in_dnsbl);
-  declare_matcher(rules, "tls_is", "All, if the session uses TLS, of one of these versions if any are named.", "match.tls_is \"TLSv1.3\"", "none",
-                  {{"versions", "list of strings", "TLSv1.2, TLSv1.3", false, 0}}, tls_is);
+  declare_matcher(rules, "tls_is", "All, if the session uses TLS, of one of these versions if any are named.",
+                  "match.tls_is \"TLSv1.3\"", "none", {{"versions", "list of strings", "TLSv1.2, TLSv1.3", false, 0}},
+                  tls_is);
 }
 
 }  // namespace postern::mailets

@@ -11,18 +11,23 @@
 namespace postern::mailets {
 namespace {
 
-HeaderBlock header_of(const RuleCall& call) { return HeaderBlock(call.transaction.headers()); }
+HeaderBlock header_of(const RuleCall& call) {
+  return HeaderBlock(call.transaction.headers());
+}
 
 std::shared_ptr<Matcher> relay_limit(Arguments& arguments) {
   const auto limit = arguments.integer("count", 1, 10'000);
   if (!limit) arguments.complain("needs count");
-  return whole_mail("relay_limit", [count = limit.value_or(100)](const RuleCall& call) { return call.transaction.received_count >= count; });
+  return whole_mail("relay_limit", [count = limit.value_or(100)](const RuleCall& call) {
+    return call.transaction.received_count >= count;
+  });
 }
 
 std::shared_ptr<Matcher> size_over(Arguments& arguments) {
   const auto limit = arguments.size("size");
   if (!limit) arguments.complain("needs size");
-  return whole_mail("size_over", [size = limit.value_or(0)](const RuleCall& call) { return call.transaction.size > size; });
+  return whole_mail("size_over",
+                    [size = limit.value_or(0)](const RuleCall& call) { return call.transaction.size > size; });
 }
 
 std::string field_name(Arguments& arguments) {
@@ -45,11 +50,16 @@ enum class Compare : std::uint8_t { kLess, kLessEqual, kEqual, kGreaterEqual, kG
 
 bool holds(double a, Compare compare, double b) {
   switch (compare) {
-    case Compare::kLess: return a < b;
-    case Compare::kLessEqual: return a <= b;
-    case Compare::kEqual: return a == b;
-    case Compare::kGreaterEqual: return a >= b;
-    case Compare::kGreater: return a > b;
+    case Compare::kLess:
+      return a < b;
+    case Compare::kLessEqual:
+      return a <= b;
+    case Compare::kEqual:
+      return a == b;
+    case Compare::kGreaterEqual:
+      return a >= b;
+    case Compare::kGreater:
+      return a > b;
   }
   return false;
 }
@@ -63,8 +73,11 @@ std::optional<double> leading_number(const std::string& text) {
 }
 
 std::shared_ptr<Matcher> compare_numeric_header(Arguments& arguments) {
-  static constexpr std::pair<std::string_view, Compare> kWords[] = {
-      {"<", Compare::kLess}, {"<=", Compare::kLessEqual}, {"==", Compare::kEqual}, {">=", Compare::kGreaterEqual}, {">", Compare::kGreater}};
+  static constexpr std::pair<std::string_view, Compare> kWords[] = {{"<", Compare::kLess},
+                                                                    {"<=", Compare::kLessEqual},
+                                                                    {"==", Compare::kEqual},
+                                                                    {">=", Compare::kGreaterEqual},
+                                                                    {">", Compare::kGreater}};
   std::string name = field_name(arguments);
   const std::string word = arguments.text("comparison");
   Compare compare = Compare::kEqual;
@@ -87,7 +100,9 @@ std::shared_ptr<Matcher> has_mime_type(Arguments& arguments) {
     const std::string value = header_of(call).value("Content-Type");
     const std::string type = value.empty() ? "text/plain" : parse_parameters(value).value;  // RFC 2045 §5.2
     for (const std::string& wanted : types)
-      if (type == wanted || (wanted.ends_with("/*") && type.starts_with(std::string_view(wanted).substr(0, wanted.size() - 1)))) return true;
+      if (type == wanted ||
+          (wanted.ends_with("/*") && type.starts_with(std::string_view(wanted).substr(0, wanted.size() - 1))))
+        return true;
     return false;
   });
 }
@@ -95,7 +110,8 @@ std::shared_ptr<Matcher> has_mime_type(Arguments& arguments) {
 const NoteValue* note_of(const RuleCall& call, std::size_t recipient, const std::string& name) {
   const Transaction& mail = call.transaction;
   if (recipient < mail.recipient_notes.size())
-    if (const auto own = mail.recipient_notes[recipient].find(name); own != mail.recipient_notes[recipient].end()) return &own->second;
+    if (const auto own = mail.recipient_notes[recipient].find(name); own != mail.recipient_notes[recipient].end())
+      return &own->second;
   if (const auto shared = mail.notes.find(name); shared != mail.notes.end()) return &shared->second;
   const auto session = mail.session.notes.find(name);
   return session == mail.session.notes.end() ? nullptr : &session->second;
@@ -132,13 +148,16 @@ class Passes {
 };
 
 void declare_at_most(RuleRegistry& rules) {
-  declare_matcher(rules, "at_most", "All, for the first n mails that pass the named counter, then none.", "match.at_most(10, \"probe\")", "none",
-                  {{"count", "integer", "how many", true, 0}, {"name", "string", "the counter; rules with one name share it", false, 1}},
+  declare_matcher(rules, "at_most", "All, for the first n mails that pass the named counter, then none.",
+                  "match.at_most(10, \"probe\")", "none",
+                  {{"count", "integer", "how many", true, 0},
+                   {"name", "string", "the counter; rules with one name share it", false, 1}},
                   [passes = std::make_shared<Passes>()](Arguments& arguments) {
                     const auto count = arguments.integer("count", 0, 1'000'000'000);
                     if (!count) arguments.complain("needs count");
                     auto counter = passes->counter(arguments.text("name", "at_most"));
-                    return whole_mail("at_most", [limit = static_cast<std::uint64_t>(count.value_or(0)), counter](const RuleCall& call) {
+                    return whole_mail("at_most", [limit = static_cast<std::uint64_t>(count.value_or(0)),
+                                                  counter](const RuleCall& call) {
                       const std::uint64_t before = counter->fetch_add(1, std::memory_order_relaxed);
                       call.effects.trail().effect(call.stage, "at_most", {}, std::to_string(before + 1), 0);
                       return before < limit;
@@ -149,34 +168,49 @@ void declare_at_most(RuleRegistry& rules) {
 }  // namespace
 
 void declare_message_matchers(RuleRegistry& rules) {
-  declare_matcher(rules, "relay_limit", "All, if the mail has at least this many Received fields: the loop guard (RFC 5321 section 6.3).",
+  declare_matcher(rules, "relay_limit",
+                  "All, if the mail has at least this many Received fields: the loop guard (RFC 5321 section 6.3).",
                   "match.relay_limit(100)", "none", {{"count", "integer", "Received fields", true, 0}}, relay_limit);
   declare_at_most(rules);
   declare_matcher(rules, "size_over", "All, if the message is larger.", "match.size_over \"25 MiB\"", "none",
                   {{"size", "size", "octets, or a text with a unit", true, 0}}, size_over);
-  declare_matcher(rules, "has_header", "All, if the header has this field, with this value if one is given.", "match.has_header(\"X-Loop\", \"us\")",
-                  "none", {{"name", "string", "the field", true, 0}, {"value", "string", "its whole value, decoded", false, 1}}, has_header);
+  declare_matcher(rules, "has_header", "All, if the header has this field, with this value if one is given.",
+                  "match.has_header(\"X-Loop\", \"us\")", "none",
+                  {{"name", "string", "the field", true, 0}, {"value", "string", "its whole value, decoded", false, 1}},
+                  has_header);
   declare_matcher(rules, "compare_numeric_header", "All, if the number at the start of a field compares so.",
                   "match.compare_numeric_header(\"X-Spam-Score\", \">=\", 5)", "none",
-                  {{"name", "string", "the field", true, 0}, {"comparison", "string", "< <= == >= >", true, 1}, {"bound", "number", "the other side", true, 2}},
+                  {{"name", "string", "the field", true, 0},
+                   {"comparison", "string", "< <= == >= >", true, 1},
+                   {"bound", "number", "the other side", true, 2}},
                   compare_numeric_header);
   declare_matcher(rules, "subject_is", "All, if the decoded subject is this.", "match.subject_is \"subscribe\"", "none",
                   {{"text", "string", "the subject", true, 0}}, [](Arguments& arguments) {
-                    return whole_mail("subject_is", [text = arguments.text("text")](const RuleCall& call) { return header_of(call).decoded("Subject") == text; });
+                    return whole_mail("subject_is", [text = arguments.text("text")](const RuleCall& call) {
+                      return header_of(call).decoded("Subject") == text;
+                    });
                   });
-  declare_matcher(rules, "subject_starts_with", "All, if the decoded subject begins so; case does not count.", "match.subject_starts_with \"[ticket\"",
-                  "none", {{"text", "string", "the beginning", true, 0}}, [](Arguments& arguments) {
+  declare_matcher(rules, "subject_starts_with", "All, if the decoded subject begins so; case does not count.",
+                  "match.subject_starts_with \"[ticket\"", "none", {{"text", "string", "the beginning", true, 0}},
+                  [](Arguments& arguments) {
                     return whole_mail("subject_starts_with", [text = arguments.text("text")](const RuleCall& call) {
                       return starts_with_folded(header_of(call).decoded("Subject"), text);
                     });
                   });
-  declare_matcher(rules, "has_note", "Recipients with a note of theirs, of the mail or of the session, with this value if one is given.",
-                  "match.has_note(\"spam_score\", 5)", "none",
-                  {{"name", "string", "the note", true, 0}, {"value", "boolean, number or string", "its value", false, 1}}, has_note);
-  declare_matcher(rules, "has_mime_type", "All, if the message's own Content-Type is one of these; \"image/*\" takes a family.",
-                  "match.has_mime_type \"multipart/report\"", "none", {{"types", "list of strings", "the types", true, 0}}, has_mime_type);
-  declare_matcher(rules, "is_marked_as_spam", "Recipients for whom our own note `spam` is true; header fields that came with the mail do not count.",
-                  "match.is_marked_as_spam", "none", {}, [](Arguments&) { return each_recipient("is_marked_as_spam", is_spam); });
+  declare_matcher(
+      rules, "has_note",
+      "Recipients with a note of theirs, of the mail or of the session, with this value if one is given.",
+      "match.has_note(\"spam_score\", 5)", "none",
+      {{"name", "string", "the note", true, 0}, {"value", "boolean, number or string", "its value", false, 1}},
+      has_note);
+  declare_matcher(rules, "has_mime_type",
+                  "All, if the message's own Content-Type is one of these; \"image/*\" takes a family.",
+                  "match.has_mime_type \"multipart/report\"", "none",
+                  {{"types", "list of strings", "the types", true, 0}}, has_mime_type);
+  declare_matcher(
+      rules, "is_marked_as_spam",
+      "Recipients for whom our own note `spam` is true; header fields that came with the mail do not count.",
+      "match.is_marked_as_spam", "none", {}, [](Arguments&) { return each_recipient("is_marked_as_spam", is_spam); });
 }
 
 }  // namespace postern::mailets

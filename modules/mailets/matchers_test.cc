@@ -84,7 +84,8 @@ TEST_CASE("a DNS list counts its own codes, not the one for a refused question, 
   CHECK(m.select("in_dnsbl", value("bl.example")) == "");
   m.dns.a("1.2.0.192.bl.example", "127.0.0.2");
   CHECK(m.select("in_dnsbl", value("bl.example")) == "0-2");
-  CHECK(m.select("in_dnsbl", table({{"zone", value("bl.example")}, {"codes", list("127.0.0.4", "127.0.0.8/29")}})) == "");
+  CHECK(m.select("in_dnsbl", table({{"zone", value("bl.example")}, {"codes", list("127.0.0.4", "127.0.0.8/29")}})) ==
+        "");
   m.dns.erase("1.2.0.192.bl.example").a("1.2.0.192.bl.example", "127.255.255.254");
   CHECK(m.select("in_dnsbl", value("bl.example")) == "");
   m.dns.erase("1.2.0.192.bl.example").fail("1.2.0.192.bl.example", DnsStatus::kTimeout);
@@ -92,14 +93,19 @@ TEST_CASE("a DNS list counts its own codes, not the one for a refused question, 
 }
 
 TEST_CASE("messages are matched by header, size, notes and loops") {
-  Mail m("Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nX-Score: 5.2 of 10\r\nX-Loop: us\r\nContent-Type: Image/PNG; name=a\r\n");
+  Mail m(
+      "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nX-Score: 5.2 of 10\r\nX-Loop: us\r\nContent-Type: Image/PNG; "
+      "name=a\r\n");
   CHECK(m.select("subject_is", value("Grüße")) == "0-2");
   CHECK(m.select("subject_starts_with", value("gr")) == "0-2");
   CHECK(m.select("has_header", value("x-loop")) == "0-2");
   CHECK(m.select("has_header", list("X-Loop", "them")) == "");
-  CHECK(m.select("compare_numeric_header", ScriptValue{ScriptValue::List{value("X-Score"), value(">="), value(5)}, {}}) == "0-2");
-  CHECK(m.select("compare_numeric_header", ScriptValue{ScriptValue::List{value("X-Score"), value("<"), value(5.0)}, {}}) == "");
-  CHECK(m.select("compare_numeric_header", ScriptValue{ScriptValue::List{value("X-None"), value("<"), value(5)}, {}}) == "");
+  CHECK(m.select("compare_numeric_header",
+                 ScriptValue{ScriptValue::List{value("X-Score"), value(">="), value(5)}, {}}) == "0-2");
+  CHECK(m.select("compare_numeric_header",
+                 ScriptValue{ScriptValue::List{value("X-Score"), value("<"), value(5.0)}, {}}) == "");
+  CHECK(m.select("compare_numeric_header", ScriptValue{ScriptValue::List{value("X-None"), value("<"), value(5)}, {}}) ==
+        "");
   CHECK(m.select("has_mime_type", value("image/*")) == "0-2");
   CHECK(m.select("has_mime_type", value("text/plain")) == "");
   CHECK(m.select("size_over", value("1 KiB")) == "");
@@ -131,7 +137,8 @@ TEST_CASE("at_most counts by name, across rules") {
 
 TEST_CASE("matchers combine as sets do, and a fault is a fault") {
   Mail m;
-  const auto local = m.matcher("recipient_is_local"), bob = m.matcher("user_is", value("bob")), x = m.matcher("user_is", value("x"));
+  const auto local = m.matcher("recipient_is_local"), bob = m.matcher("user_is", value("bob")),
+             x = m.matcher("user_is", value("x"));
   CHECK(m.select("all_of", list(local, bob)) == "0");
   CHECK(m.select("any_of", list(bob, x)) == "0,2");
   CHECK(m.select("none_of", list(bob, x)) == "1");
@@ -153,11 +160,13 @@ TEST_CASE("wrong arguments are named, with the nearest right key") {
   CHECK(m.complaint("recipient_is", value("bob")) == "\"bob\" is not a mail address");
   CHECK(m.complaint("recipient_is_regex", value("(")).starts_with("the pattern is wrong"));
   CHECK(m.complaint("remote_addr_in_network", value("192.0.2.1/24")).find("is not a network") != std::string::npos);
-  CHECK(m.complaint("deliver", table({{"foldr", value("x")}})) == "has no argument \"foldr\"; did you mean \"folder\"?");
+  CHECK(m.complaint("deliver", table({{"foldr", value("x")}})) ==
+        "has no argument \"foldr\"; did you mean \"folder\"?");
   CHECK(m.complaint("any_of") == "needs at least one matcher");
   CHECK(m.complaint("any_of", list("x")) == "takes matchers, not a string");
   CHECK(m.complaint("bounce", list("4.7.1")) == "needs text");
-  CHECK(m.complaint("reject", ScriptValue{ScriptValue::List{value(550), value("4.7.1"), value("x")}, {}}).find("not an enhanced code") != std::string::npos);
+  CHECK(m.complaint("reject", ScriptValue{ScriptValue::List{value(550), value("4.7.1"), value("x")}, {}})
+            .find("not an enhanced code") != std::string::npos);
   CHECK(m.complaint("all", value(1)) == "has too many arguments");
 }
 

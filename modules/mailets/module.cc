@@ -1,6 +1,6 @@
 // The module "mailets": declares the native matchers and mailets of the standard library (pipeline.md).
-#include "postern/fingerprint.h"
 #include "postern/module.h"
+#include "postern/fingerprint.h"
 #include "rules.h"
 
 namespace postern::mailets {

@@ -93,7 +93,8 @@ std::shared_ptr<Action> doing(std::string name, Act act) {
 /// A mailet whose result is always the same.
 class Fixed final : public Action {
  public:
-  Fixed(std::string name, ActionResult result, bool final) : name_(std::move(name)), result_(std::move(result)), final_(final) {}
+  Fixed(std::string name, ActionResult result, bool final)
+      : name_(std::move(name)), result_(std::move(result)), final_(final) {}
   Done run(RuleCall) override { return Done::ready(result_); }
   bool is_final() const override { return final_; }
   std::string goes_to() const override { return result_.pipeline; }

@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "command.h"
-#include "header_check.h"
 #include "connection_limiter.h"
+#include "header_check.h"
 #include "parameters.h"
 #include "postern/message.h"
 #include "proxy.h"

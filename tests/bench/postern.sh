@@ -44,8 +44,8 @@ scripts = ["$PDIR/$script.lua"]
 [smtp]
 max_connections_per_ip = 5000
 max_messages = 10000000
-max_commands = 40000000
-max_session_bytes = "4096 GiB"
+max_commands = 1000000
+max_session_bytes = "1024 GiB"
 command_timeout = "20m"
 [[smtp.listener]]
 name = "mx"

@@ -10,8 +10,12 @@ using namespace postern::spool;
 
 namespace {
 
-const SpoolSettings kSettings{.dir = "/spool", .segment_size = 16 * 1024, .large_body_threshold = 4 * 1024,
-                              .max_blank_body_bytes = 64 * 1024, .header_limit = 2048, .min_free = 0};
+const SpoolSettings kSettings{.dir = "/spool",
+                              .segment_size = 16 * 1024,
+                              .large_body_threshold = 4 * 1024,
+                              .max_blank_body_bytes = 64 * 1024,
+                              .header_limit = 2048,
+                              .min_free = 0};
 
 void recover_and_use(FaultEnv& env) {
   ManualWorld world;

@@ -20,11 +20,11 @@ namespace postern {
 /// What we know of a recipient or sender address.
 struct AddressLookup {
   enum class Kind {
-    kAccount,      ///< a local mailbox; `account` names it
-    kAlias,        ///< rewritten to `targets`
-    kNoSuchUser,   ///< our domain, nobody by that name
-    kForeign,      ///< not our domain
-    kTemporary,    ///< the directory did not answer: 451, never "no such user"
+    kAccount,     ///< a local mailbox; `account` names it
+    kAlias,       ///< rewritten to `targets`
+    kNoSuchUser,  ///< our domain, nobody by that name
+    kForeign,     ///< not our domain
+    kTemporary,   ///< the directory did not answer: 451, never "no such user"
   };
   Kind kind = Kind::kForeign;
   std::string account;
@@ -68,20 +68,20 @@ class Directory {
 struct AuthFacts {
   std::string service;  ///< "smtp", "pop3", "imap"
   IpAddress client;
-  bool secure = false;  ///< TLS, or a Unix socket
+  bool secure = false;           ///< TLS, or a Unix socket
   bool allow_plaintext = false;  ///< the listener's lesson setting: passwords without TLS
-  std::string session;  ///< id for the log
+  std::string session;           ///< id for the log
 };
 
 struct AuthOutcome {
   enum class Kind {
     kOk,
-    kRefused,       ///< wrong name or password: 535, -ERR [AUTH]
-    kUnavailable,   ///< could not be checked now: 454, -ERR [SYS/TEMP]
-    kInsecure,      ///< needs TLS first: 538, -ERR
-    kMalformed,     ///< the exchange was not what the mechanism wants: 501
-    kAborted,       ///< the client sent "*"
-    kTooMany,       ///< throttled; same answer as kRefused to the peer, later
+    kRefused,      ///< wrong name or password: 535, -ERR [AUTH]
+    kUnavailable,  ///< could not be checked now: 454, -ERR [SYS/TEMP]
+    kInsecure,     ///< needs TLS first: 538, -ERR
+    kMalformed,    ///< the exchange was not what the mechanism wants: 501
+    kAborted,      ///< the client sent "*"
+    kTooMany,      ///< throttled; same answer as kRefused to the peer, later
   };
   Kind kind = Kind::kRefused;
   std::string account;  ///< authorised account, as in Directory, when kOk
@@ -112,7 +112,8 @@ class Authenticator {
   /// Name and password, as POP3's USER and PASS give them. Hashing runs on the cpu pool.
   virtual Task<AuthOutcome> check_password(std::string name, std::string password, AuthFacts facts) = 0;
   /// The shared secret of APOP (RFC 1939 §7), where an account keeps one; nothing else can use it.
-  virtual Task<AuthOutcome> check_apop(std::string name, std::string timestamp, std::string digest, AuthFacts facts) = 0;
+  virtual Task<AuthOutcome> check_apop(std::string name, std::string timestamp, std::string digest,
+                                       AuthFacts facts) = 0;
 };
 
 }  // namespace postern

@@ -1,6 +1,7 @@
 // Cancellation: a CancelState is asked once; every wait below it ends with Cancelled.
 //
-// Thread: one worker. States form a tree (a nursery inside a session inside a server); cancelling one cancels all below.
+// Thread: one worker. States form a tree (a nursery inside a session inside a server); cancelling one cancels all
+// below.
 #pragma once
 
 namespace postern {

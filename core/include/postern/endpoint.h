@@ -23,7 +23,7 @@ class IpAddress {
 
   bool is_v6() const { return v6_; }
   bool is_loopback() const;
-  bool is_private() const;  ///< RFC 1918, RFC 4193, link-local
+  bool is_private() const;                                       ///< RFC 1918, RFC 4193, link-local
   const std::uint8_t* octets() const { return octets_.data(); }  ///< 4 or 16 octets, network order
   std::size_t size() const { return v6_ ? 16 : 4; }
   std::string to_string() const;
@@ -43,7 +43,8 @@ class IpAddress {
 class IpNetwork {
  public:
   IpNetwork() = default;
-  /// "192.0.2.0/24", "2001:db8::/32", or a bare address for a network of one; nothing when bits beyond the prefix are set.
+  /// "192.0.2.0/24", "2001:db8::/32", or a bare address for a network of one; nothing when bits beyond the prefix are
+  /// set.
   static std::optional<IpNetwork> parse(std::string_view text);
   bool contains(const IpAddress& address) const;
   bool overlaps(const IpNetwork& other) const;

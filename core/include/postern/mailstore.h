@@ -61,8 +61,8 @@ class MailStore {
 
 struct MailboxMessage {
   std::uint32_t uid = 0;
-  std::string unique_id;      ///< POP3 UIDL: 1..70 octets of 0x21..0x7E, never reused (RFC 1939 §7)
-  std::uint64_t size = 0;     ///< octets with CRLF line ends, as the wire counts them
+  std::string unique_id;   ///< POP3 UIDL: 1..70 octets of 0x21..0x7E, never reused (RFC 1939 §7)
+  std::uint64_t size = 0;  ///< octets with CRLF line ends, as the wire counts them
   WallTime received{};
   bool seen = false;
 };

@@ -3,11 +3,10 @@
 //   load    the shared object is opened, its fingerprint compared, info() read; nothing of it has run
 //   describe  it declares its settings; then the configuration is parsed once, for all
 //   provide it makes its services from its settings and registers them (rules too); touches nothing outside
-//   check   it looks at its settings and reports what is wrong, with places; touches nothing (`postern check` ends here)
-//   prepare privileged: binds addresses, reads keys, opens files. It may fail, and then nothing has started
-//   start   on every worker's own thread, after privileges were dropped
-//   drain   no new work; what runs may end, until the deadline
-//   stop    everything of it has ended when it returns
+//   check   it looks at its settings and reports what is wrong, with places; touches nothing (`postern check` ends
+//   here) prepare privileged: binds addresses, reads keys, opens files. It may fail, and then nothing has started start
+//   on every worker's own thread, after privileges were dropped drain   no new work; what runs may end, until the
+//   deadline stop    everything of it has ended when it returns
 //
 // Thread: describe to prepare and stop on the main thread; start and drain on each worker's.
 #pragma once
@@ -57,7 +56,8 @@ class Module {
   virtual void start(Worker& worker);
   virtual Task<void> drain(Worker& worker, Deadline deadline);
   virtual void stop();
-  /// A reload's first half, on the main worker: everything that may fail (files, certificates). core.config is the new one.
+  /// A reload's first half, on the main worker: everything that may fail (files, certificates). core.config is the new
+  /// one.
   virtual Result<void> prepare_reload(Core& core, Log& log);
   /// A reload's second half, on each worker, after check and prepare_reload succeeded for all modules. It may not fail.
   virtual void apply_reload(Worker& worker);
@@ -66,15 +66,17 @@ class Module {
 struct ModuleInfo {
   std::string_view fingerprint;  ///< POSTERN_FINGERPRINT of the build
   std::string_view name;
-  std::string_view purpose;                    ///< one line, for `postern list modules`
-  std::vector<std::string_view> provides;      ///< service names
-  std::vector<std::string_view> needs;         ///< service names that must exist
-  std::vector<std::string_view> uses;          ///< service names used when they exist; they only order the start
+  std::string_view purpose;                ///< one line, for `postern list modules`
+  std::vector<std::string_view> provides;  ///< service names
+  std::vector<std::string_view> needs;     ///< service names that must exist
+  std::vector<std::string_view> uses;      ///< service names used when they exist; they only order the start
   std::unique_ptr<Module> (*create)();
 };
 
 }  // namespace postern
 
 /// In exactly one file of a module: `POSTERN_MODULE(info)` after `#include "postern/fingerprint.h"`.
-#define POSTERN_MODULE(info) \
-  extern "C" __attribute__((visibility("default"))) const ::postern::ModuleInfo* postern_module() { return &(info); }
+#define POSTERN_MODULE(info)                                                                        \
+  extern "C" __attribute__((visibility("default"))) const ::postern::ModuleInfo* postern_module() { \
+    return &(info);                                                                                 \
+  }

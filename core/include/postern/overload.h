@@ -1,5 +1,5 @@
-// How full the server is, in the stated order of answers (architecture.md decision 10): first accepting slows down, then
-// new sessions get 421 and end; running ones are never killed.
+// How full the server is, in the stated order of answers (architecture.md decision 10): first accepting slows down,
+// then new sessions get 421 and end; running ones are never killed.
 //
 // Worker 0 measures four times a second (memory in use, descriptors in use); everybody reads two atomics. Each protocol
 // asks admit() once per accepted connection.

@@ -64,13 +64,14 @@ struct PlanStep {
   enum class Kind : std::uint8_t { kDeliver = 1, kRelay, kDiscard, kQuarantine, kBounce };
   Kind kind = Kind::kDeliver;
   std::vector<std::uint32_t> recipients;  ///< numbers into the envelope
-  std::string account;               ///< kDeliver: of these recipients (one step per account)
-  std::string folder;                ///< kDeliver; an action may leave it empty: the recipient's note "folder", else INBOX
-  std::vector<std::string> flags;    ///< kDeliver
-  std::map<std::string, std::string> options;  ///< kRelay: "gateway", "tls", "source"; kBounce: "code","enhanced","text"
-  std::string reason;                ///< kDiscard, kQuarantine
-  std::string header_edits;          ///< encoded HeaderEdits of this split, beyond those already in the message; may be empty
-  WallTime not_before{};             ///< hold
+  std::string account;                    ///< kDeliver: of these recipients (one step per account)
+  std::string folder;  ///< kDeliver; an action may leave it empty: the recipient's note "folder", else INBOX
+  std::vector<std::string> flags;  ///< kDeliver
+  std::map<std::string, std::string>
+      options;               ///< kRelay: "gateway", "tls", "source"; kBounce: "code","enhanced","text"
+  std::string reason;        ///< kDiscard, kQuarantine
+  std::string header_edits;  ///< encoded HeaderEdits of this split, beyond those already in the message; may be empty
+  WallTime not_before{};     ///< hold
 };
 
 struct Plan {
@@ -86,11 +87,12 @@ using NoteValue = std::variant<bool, std::int64_t, double, std::string>;
 /// What a session is doing now, for rules. The protocol fills it; rules read it.
 struct SessionState {
   explicit SessionState(std::string session_id) : id(std::move(session_id)) {}
-  std::string id;     ///< printable, unique in the process
+  std::string id;  ///< printable, unique in the process
   ClientInfo client;
   std::map<std::string, NoteValue, std::less<>> notes;  ///< set by hooks; kept for the connection
-  Trail trail;        ///< connect to auth; copied into each transaction's
-  /// The trusted host that declared client.ip and client.port (PROXY, XCLIENT); nothing: the client itself is connected.
+  Trail trail;                                          ///< connect to auth; copied into each transaction's
+  /// The trusted host that declared client.ip and client.port (PROXY, XCLIENT); nothing: the client itself is
+  /// connected.
   std::optional<IpAddress> proxy;
   Executor* executor = nullptr;  ///< of the session's worker; Policy sets it at connect and mail
   bool relay_network = false;    ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
@@ -106,24 +108,24 @@ struct Transaction {
   /// Beside envelope.recipients, or empty. Two of them speak to `deliver` and `relay`: "folder" (text) is where a
   /// delivery that names no folder goes, "delivered-to" (true) gives the recipient's copy a Delivered-To field.
   std::vector<std::map<std::string, NoteValue, std::less<>>> recipient_notes;
-  std::vector<bool> relay;             ///< beside envelope.recipients: the gate let it pass as relaying
-  HeaderEdits edits;                   ///< for all recipients
+  std::vector<bool> relay;  ///< beside envelope.recipients: the gate let it pass as relaying
+  HeaderEdits edits;        ///< for all recipients
   Trail trail;
   Instant started{};
-  std::uint64_t size = 0;              ///< of the message, known from the data stage on
-  std::uint32_t received_count = 0;    ///< Received header fields (loop guard, RFC 5321 §6.3)
-  Draft* draft = nullptr;              ///< the message's text, from the data stage on
-  bool answers_each = false;           ///< LMTP or PRDR: the session tells each recipient its own outcome after the message
-  Verdict fate;                        ///< of all recipients: a hook's discard, quarantine or hold; kept for "root"'s end
-  std::vector<Verdict> fates;          ///< the same of single recipients, beside envelope.recipients, or empty
+  std::uint64_t size = 0;            ///< of the message, known from the data stage on
+  std::uint32_t received_count = 0;  ///< Received header fields (loop guard, RFC 5321 §6.3)
+  Draft* draft = nullptr;            ///< the message's text, from the data stage on
+  bool answers_each = false;   ///< LMTP or PRDR: the session tells each recipient its own outcome after the message
+  Verdict fate;                ///< of all recipients: a hook's discard, quarantine or hold; kept for "root"'s end
+  std::vector<Verdict> fates;  ///< the same of single recipients, beside envelope.recipients, or empty
   /// The message's header block as it came; empty before the data stage.
   std::string_view headers() const;
 };
 
 /// What became of one recipient in "root".
 struct RecipientOutcome {
-  Reply reply;         ///< 250, or why not
-  std::string rule;    ///< that decided
+  Reply reply;       ///< 250, or why not
+  std::string rule;  ///< that decided
 };
 
 /// What "root" decided about a message; see architecture.md decision 6 for what a session answers.
@@ -216,8 +218,8 @@ struct ScriptValue {
 
 /// Declares one matcher or mailet: what the manual, the nearest-name hints and the load checks know of it.
 struct ArgumentInfo {
-  std::string_view name;     ///< key in a table argument; positional when `position` >= 0
-  std::string_view type;     ///< "string", "size", "integer", "list of addresses" …
+  std::string_view name;  ///< key in a table argument; positional when `position` >= 0
+  std::string_view type;  ///< "string", "size", "integer", "list of addresses" …
   std::string_view purpose;
   bool required = false;
   int position = -1;
@@ -260,7 +262,7 @@ std::unique_ptr<RuleRegistry> make_rule_registry();
 enum class OnError : std::uint8_t { kDefer, kSkip, kQuarantine, kReject };
 
 struct Rule {
-  std::string name;   ///< given, or "root#2"
+  std::string name;  ///< given, or "root#2"
   Origin origin;
   std::shared_ptr<Matcher> when;  ///< nothing: every recipient
   std::vector<std::shared_ptr<Action>> actions;
@@ -276,8 +278,8 @@ struct PipelineRules {
 struct HookCall {
   Stage stage;
   SessionState& session;
-  Transaction* transaction = nullptr;   ///< from mail on
-  const Recipient* recipient = nullptr; ///< at rcpt
+  Transaction* transaction = nullptr;    ///< from mail on
+  const Recipient* recipient = nullptr;  ///< at rcpt
   Effects& effects;
 };
 class HookHandler {
@@ -298,7 +300,7 @@ struct Hook {
 struct RuleSet {
   std::map<std::string, PipelineRules, std::less<>> pipelines;
   std::vector<Hook> hooks;
-  std::uint64_t hash = 0;  ///< of scripts and configuration
+  std::uint64_t hash = 0;        ///< of scripts and configuration
   std::shared_ptr<void> engine;  ///< the script state that the rules live in
   /// Names of lints that scripts waived, with their reasons.
   std::vector<std::pair<std::string, std::string>> waivers;

@@ -1,4 +1,5 @@
-// Stream: a connection as a coroutine reads and writes it; plain or TLS, with memory lent only while octets are in flight.
+// Stream: a connection as a coroutine reads and writes it; plain or TLS, with memory lent only while octets are in
+// flight.
 //
 // Reading stays on while fewer than `kReadAhead` octets wait, so a lost peer is seen early and a busy connection costs
 // no system call to begin or end reading. One coroutine reads and one writes at a time. All waits throw Closed,
@@ -23,11 +24,11 @@ class TlsContext;
 
 /// What a TLS handshake agreed on. Empty `version` means plaintext.
 struct TlsInfo {
-  std::string version;      ///< "TLSv1.3"
-  std::string cipher;       ///< "TLS_AES_256_GCM_SHA384"
-  std::string sni;          ///< host name the client asked for
+  std::string version;  ///< "TLSv1.3"
+  std::string cipher;   ///< "TLS_AES_256_GCM_SHA384"
+  std::string sni;      ///< host name the client asked for
   std::string alpn;
-  std::string peer_subject; ///< of a verified client certificate
+  std::string peer_subject;  ///< of a verified client certificate
   int bits = 0;
 };
 
@@ -85,8 +86,8 @@ class Stream final : private SocketEvents {
 
   std::string_view buffered() const { return {block_ + begin_, end_ - begin_}; }
   void consume(std::size_t octets);
-  /// consume() that returns the octets, which stay in place until the next read, take() or consume(): for a body that is
-  /// handed on without a copy while more of it may arrive.
+  /// consume() that returns the octets, which stay in place until the next read, take() or consume(): for a body that
+  /// is handed on without a copy while more of it may arrive.
   std::string_view take(std::size_t octets) {
     const std::string_view taken = buffered().substr(0, octets);
     consume_line(taken.size());
@@ -156,9 +157,9 @@ class Stream final : private SocketEvents {
   std::size_t begin_ = 0, end_ = 0, capacity_ = 0;
   char* held_block_ = nullptr;  // an earlier block_, while a Line still shows octets of it
   bool held_ = false;           // a Line shows octets before begin_
-  char* cipher_ = nullptr;  // room lent to the socket while TLS is on
-  std::string out_;         // plain octets to send
-  std::string wire_;        // the same under TLS, and what the handshake has to say
+  char* cipher_ = nullptr;      // room lent to the socket while TLS is on
+  std::string out_;             // plain octets to send
+  std::string wire_;            // the same under TLS, and what the handshake has to say
   Endpoint peer_, local_;
   int error_ = 0;
   bool ended_ = false;
@@ -258,12 +259,18 @@ class Stream::FlushWait final : public Wait {
 inline Stream::LineWait Stream::read_line(std::size_t limit, Deadline deadline) {
   return LineWait(*this, limit, deadline);
 }
-inline Stream::DataWait Stream::fill(Deadline deadline) { return DataWait(*this, DataWait::Mode::kFill, deadline); }
-inline Stream::DataWait Stream::fill_more(Deadline deadline) { return DataWait(*this, DataWait::Mode::kMore, deadline); }
+inline Stream::DataWait Stream::fill(Deadline deadline) {
+  return DataWait(*this, DataWait::Mode::kFill, deadline);
+}
+inline Stream::DataWait Stream::fill_more(Deadline deadline) {
+  return DataWait(*this, DataWait::Mode::kMore, deadline);
+}
 inline Stream::DataWait Stream::readable(Deadline deadline) {
   return DataWait(*this, DataWait::Mode::kReadable, deadline);
 }
-inline Stream::FlushWait Stream::flush(Deadline deadline) { return FlushWait(*this, {}, deadline); }
+inline Stream::FlushWait Stream::flush(Deadline deadline) {
+  return FlushWait(*this, {}, deadline);
+}
 inline Stream::FlushWait Stream::write(std::string_view octets, Deadline deadline) {
   return FlushWait(*this, octets, deadline);
 }

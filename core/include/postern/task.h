@@ -163,12 +163,16 @@ struct ThisContext {
   }
   Context& await_resume() const noexcept { return *context; }
 };
-inline ThisContext this_context() { return {}; }
+inline ThisContext this_context() {
+  return {};
+}
 
 /// `Executor& executor = co_await this_executor();`
 struct ThisExecutor : ThisContext {
   Executor& await_resume() const noexcept { return *context->executor; }
 };
-inline ThisExecutor this_executor() { return {}; }
+inline ThisExecutor this_executor() {
+  return {};
+}
 
 }  // namespace postern

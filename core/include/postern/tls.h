@@ -26,8 +26,8 @@ struct TlsServerOptions {
   std::vector<TlsCertificate> certificates;  ///< the first is the default
   std::string min_version = "TLSv1.2";       ///< or TLSv1.3
   std::string ciphers;                       ///< OpenSSL list for TLS 1.2; empty: ours
-  std::vector<std::string> alpn;             ///< protocols in order of preference; a client that offers only others is refused
-  std::string client_ca_file;                ///< ask for client certificates and verify against these
+  std::vector<std::string> alpn;  ///< protocols in order of preference; a client that offers only others is refused
+  std::string client_ca_file;     ///< ask for client certificates and verify against these
 };
 
 struct TlsClientOptions {

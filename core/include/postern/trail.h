@@ -17,21 +17,49 @@
 namespace postern {
 
 enum class Stage : std::uint8_t {
-  kConnect, kEhlo, kStarttls, kAuth, kMail, kRcpt, kData, kMessage, kQueued, kRoute, kAttempt, kDelivered, kDeferred,
-  kBounced, kDisconnect, kLogin, kAppend, kExpunge, kFlags,
+  kConnect,
+  kEhlo,
+  kStarttls,
+  kAuth,
+  kMail,
+  kRcpt,
+  kData,
+  kMessage,
+  kQueued,
+  kRoute,
+  kAttempt,
+  kDelivered,
+  kDeferred,
+  kBounced,
+  kDisconnect,
+  kLogin,
+  kAppend,
+  kExpunge,
+  kFlags,
 };
 std::string_view to_string(Stage stage);
 
 /// One entry, decoded.
 struct TrailEntry {
-  enum class Kind : std::uint8_t { kStart = 1, kFact, kGate, kRule, kEffect, kEdit, kVerdict, kReply, kError, kOmitted };
+  enum class Kind : std::uint8_t {
+    kStart = 1,
+    kFact,
+    kGate,
+    kRule,
+    kEffect,
+    kEdit,
+    kVerdict,
+    kReply,
+    kError,
+    kOmitted
+  };
   Kind kind{};
   Stage stage{};
   std::uint32_t micros = 0;  ///< how long a rule or an effect took
-  std::string name;      ///< rule ("root#2"), effect ("dns.a"), fact ("ehlo")
-  std::string place;     ///< file:line of a rule
-  std::string question;  ///< of an effect; recipients in of a rule ("0-3,7")
-  std::string answer;    ///< of an effect; recipients out of a rule; verdict's words; fact's value
+  std::string name;          ///< rule ("root#2"), effect ("dns.a"), fact ("ehlo")
+  std::string place;         ///< file:line of a rule
+  std::string question;      ///< of an effect; recipients in of a rule ("0-3,7")
+  std::string answer;        ///< of an effect; recipients out of a rule; verdict's words; fact's value
 };
 
 class Trail {
@@ -44,7 +72,8 @@ class Trail {
   void gate(Stage stage, std::string_view recipient, std::string_view cell, std::string_view answer);
   void rule(Stage stage, std::string_view name, std::string_view place, std::string_view in, std::string_view out,
             std::uint32_t micros);
-  void effect(Stage stage, std::string_view name, std::string_view question, std::string_view answer, std::uint32_t micros);
+  void effect(Stage stage, std::string_view name, std::string_view question, std::string_view answer,
+              std::uint32_t micros);
   void edit(Stage stage, std::string_view rule, std::string_view what);
   void verdict(Stage stage, std::string_view rule, std::string_view words);
   void reply(Stage stage, int code, std::string_view text);
@@ -52,7 +81,11 @@ class Trail {
 
   const std::string& bytes() const { return bytes_; }
   bool empty() const { return bytes_.empty(); }
-  void clear() { bytes_.clear(); omitted_ = 0; omitted_at_ = 0; }
+  void clear() {
+    bytes_.clear();
+    omitted_ = 0;
+    omitted_at_ = 0;
+  }
 
   /// Decodes for `postern why`; bounded, for bytes that may be damaged.
   static Result<std::vector<TrailEntry>> decode(std::string_view bytes);

@@ -36,8 +36,8 @@ struct AttemptResult {
   enum class Kind : std::uint8_t { kDelivered, kDeferred, kRefused };
   std::uint32_t recipient = 0;
   Kind kind = Kind::kDeferred;
-  Reply reply;       ///< the remote server's, or one made for what went wrong before there was any
-  std::string host;  ///< the remote server; empty: none was reached
+  Reply reply;                          ///< the remote server's, or one made for what went wrong before there was any
+  std::string host;                     ///< the remote server; empty: none was reached
   std::optional<Duration> retry_after;  ///< kDeferred: when the transport knows better than the schedule
 };
 

@@ -70,8 +70,12 @@ class SleepWait final : public Wait {
  private:
   Deadline deadline_;
 };
-inline SleepWait sleep_for(Duration duration) { return SleepWait(Deadline::after(duration)); }
-inline SleepWait sleep_until(Instant when) { return SleepWait(Deadline::at(when)); }
+inline SleepWait sleep_for(Duration duration) {
+  return SleepWait(Deadline::after(duration));
+}
+inline SleepWait sleep_until(Instant when) {
+  return SleepWait(Deadline::at(when));
+}
 
 /// Lets everything else that is ready on this loop run first. `co_await yield_now();`
 class YieldWait final : private Runnable {
@@ -88,6 +92,8 @@ class YieldWait final : private Runnable {
   void run() override { handle_.resume(); }
   std::coroutine_handle<> handle_;
 };
-inline YieldWait yield_now() { return {}; }
+inline YieldWait yield_now() {
+  return {};
+}
 
 }  // namespace postern
