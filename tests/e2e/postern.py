@@ -17,7 +17,6 @@ Standard library only; needs openssl for password hashes.
 """
 import atexit
 import base64
-import functools
 import json
 import os
 import pathlib
@@ -78,11 +77,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@functools.cache
-def hash_of(password):
-    """SHA-512 crypt with few rounds: tests log in a lot."""
-    done = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+_hashes = {}
+
+
+def hashes_of(passwords):
+    """Their SHA-512 crypt hashes, made by one process and kept: some tests have a thousand accounts."""
+    new = [p for p in dict.fromkeys(passwords) if p not in _hashes]
+    if new:
+        done = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input="\n".join(new) + "\n", capture_output=True, text=True, check=True)
+        _hashes.update(zip(new, done.stdout.split(), strict=True))
+    return [_hashes[p] for p in passwords]
 
 
 def password_of(name):
@@ -279,7 +283,8 @@ class Server:
         for key in ("accounts", "script", "listener_extra"):
             if key in changes:
                 setattr(self, key, changes[key])
-        self.users_file.write_text("".join(f"{self.address(a)}:{hash_of(password_of(a))}\n" for a in self.accounts))
+        hashes = hashes_of([password_of(a) for a in self.accounts])
+        self.users_file.write_text("".join(f"{self.address(a)}:{h}\n" for a, h in zip(self.accounts, hashes)))
         self.users_file.chmod(0o600)
         if self.script is not None:
             self.script_file.write_text(self.script)
