@@ -289,15 +289,16 @@ void Server::begin_drain() {
     return;
   }
   stopping_ = true;
-  log_.info("server.draining", {{"limit", core_->config->get<ServerSettings>().drain}});
+  const Duration limit = core_->config->get<ServerSettings>().drain;
+  log_.info("server.draining", {{"limit", limit}});
   notify_service_manager("STOPPING=1");
   for (auto& worker : workers_)
-    worker->worker.executor.post_remote_fn([this, one = worker.get()] { one->nursery.spawn(drain_worker(one)); });
+    worker->worker.executor.post_remote_fn(
+        [this, limit, one = worker.get()] { one->nursery.spawn(drain_worker(one, limit)); });
 }
 
-Task<void> Server::drain_worker(PerWorker* worker) {
-  const Deadline deadline =
-      Deadline::after(core_->config->get<ServerSettings>().drain).fixed(worker->worker.executor.now());
+Task<void> Server::drain_worker(PerWorker* worker, Duration limit) {
+  const Deadline deadline = Deadline::after(limit).fixed(worker->worker.executor.now());
   const auto& modules = assembly_->modules.all();
   for (auto loaded = modules.rbegin(); loaded != modules.rend(); ++loaded) {
     try {

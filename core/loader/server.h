@@ -45,7 +45,15 @@ class Server {
   class ResolverSet;
   struct PerWorker {
     PerWorker(Executor& executor, Log its_log)
-        : log(std::move(its_log)), worker{executor, log, executor.index()}, nursery(executor) {}
+        : log(std::move(its_log)), worker{executor, log, executor.index()}, nursery(executor) {
+      nursery.on_error = [this](std::exception_ptr error) {
+        try {
+          std::rethrow_exception(error);
+        } catch (const std::exception& e) {
+          log.error("server.background_failed", {{"why", e.what()}});
+        }
+      };
+    }
     Log log;
     Worker worker;
     Nursery nursery;
@@ -64,13 +72,14 @@ class Server {
   void begin_drain();
   void end_parts();
   void report(const SpoolReport& report);
-  Task<void> drain_worker(PerWorker* worker);
+  Task<void> drain_worker(PerWorker* worker, Duration limit);
   Task<void> watch_overload();
 
   // server_reload.cc
   void reload_on_signal();
   Task<void> reload_logged();
   Task<Result<void>> reload();
+  bool may_reload() const;
   struct NextEpoch;
   Result<std::unique_ptr<NextEpoch>> read_next();
 

@@ -38,17 +38,31 @@ Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_,
                               services_.find<ScriptEngine>(), *metrics_, runtime_->workers(), diagnostics);
   if (diagnostics.has_errors()) return fault("reload.refused", diagnostics.render());
+  const auto certificates = tls_.server();  // modules look at the new ones; a refusal brings these back
   if (auto loaded = tls_.load(next->config->get<TlsSettings>()); !loaded) return std::unexpected(loaded.error());
   for (const LoadedModule& loaded : assembly_->modules.all())
-    if (auto prepared = loaded.module->prepare_reload(core, log_); !prepared)
+    if (auto prepared = loaded.module->prepare_reload(core, log_); !prepared) {
+      tls_.restore(certificates);
       return fault(prepared.error().code, fmt::format("{}: {}", loaded.info->name, prepared.error().detail));
+    }
   return next;
+}
+
+bool Server::may_reload() const {
+  return !stopping_ && started_ == runtime_->workers();
 }
 
 Task<Result<void>> Server::reload() {
   if (reloading_) co_return fault("reload.busy", "another reload is under way");
+  if (!may_reload()) co_return fault("reload.busy", "the server is starting or stopping");
   reloading_ = true;
-  auto next = co_await run_blocking(Pool::kDisk, [this] { return read_next(); });
+  Result<std::unique_ptr<NextEpoch>> next = fault("reload.failed");
+  try {
+    next = co_await run_blocking(Pool::kDisk, [this] { return read_next(); });
+  } catch (const std::exception& e) {
+    next = fault("reload.failed", e.what());
+  }
+  if (next && !may_reload()) next = fault("reload.busy", "the server is stopping");
   if (!next) {
     reloading_ = false;
     co_return std::unexpected(next.error());

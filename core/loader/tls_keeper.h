@@ -15,6 +15,7 @@ class TlsKeeper final : public TlsService {
   ~TlsKeeper() override;
   /// Reads certificate and key; on a fault what was there stays. Without a certificate there is no TLS.
   Result<void> load(const TlsSettings& settings);
+  void restore(std::shared_ptr<TlsContext> context) { current_.store(std::move(context)); }
   std::shared_ptr<TlsContext> server(std::string_view name = {}) override;
 
  private:

@@ -106,7 +106,12 @@ class ConnectWait final : public Wait, private ConnectEvents {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> handle) {
     if (!begin(handle, deadline_)) return false;
-    connecting_ = executor().connect(options_, *this);
+    try {
+      connecting_ = executor().connect(options_, *this);
+    } catch (...) {
+      executor().disarm(*this);
+      throw;
+    }
     return true;
   }
   std::unique_ptr<Socket> await_resume() {

@@ -174,7 +174,7 @@ void put_head(LineBuffer& out, LogFormat format, TimeStamp& stamp, WallTime when
 
 void LineBuffer::put(std::string_view text) {
   std::size_t taken = text.size() <= room() ? text.size() : room();
-  std::memcpy(at_, text.data(), taken);
+  if (taken) std::memcpy(at_, text.data(), taken);  // an empty view may have no address
   at_ += taken;
   if (taken != text.size()) cut_ = true;
 }

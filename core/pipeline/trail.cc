@@ -87,7 +87,7 @@ void Trail::append(TrailEntry::Kind kind, Stage stage, std::uint32_t micros, std
   at = put_varint(at, micros);
   for (std::size_t i = 0; i < count; ++i) {
     at = put_varint(at, texts[i].size());
-    std::memcpy(at, texts[i].data(), texts[i].size());
+    if (!texts[i].empty()) std::memcpy(at, texts[i].data(), texts[i].size());
     at += texts[i].size();
   }
 }

@@ -49,7 +49,7 @@ class Recovery {
   void spare(SegmentPtr segment);
   void replay_all();
   void replay(const Found& found, std::uint64_t expected_last, bool is_last);
-  bool replay_footer(const Found& found);
+  bool replay_footer(const Found& found, std::uint64_t expected_last);
   void replay_records(const Found& found, std::uint64_t expected_last, bool is_last);
   void damage(Segment& segment, Scanner& scanner, std::string_view octets, std::uint64_t begin, std::uint64_t end);
   void apply(Segment& segment, const RecordHeader& header, std::uint64_t offset, std::string_view payload);
@@ -150,12 +150,14 @@ void Recovery::replay_all() {
 }
 
 void Recovery::replay(const Found& found, std::uint64_t expected_last, bool is_last) {
-  if (is_last || !replay_footer(found)) replay_records(found, expected_last, is_last);
+  if (is_last || !replay_footer(found, expected_last)) replay_records(found, expected_last, is_last);
 }
 
-bool Recovery::replay_footer(const Found& found) {
+/// A crash may leave a footer that was written before its segment, found last, went on to be filled: the next header
+/// knows of later batches than such a footer does, and the records themselves are read instead.
+bool Recovery::replay_footer(const Found& found, std::uint64_t expected_last) {
   auto footer = read_footer(*found.segment->file, found.header);
-  if (!footer) return false;
+  if (!footer || expected_last > footer->header.last_batch) return false;
   bool sound = for_each_entry(*footer, [](const FooterEntry&, std::string_view) {});
   if (!sound) return false;
   for_each_entry(*footer, [&](const FooterEntry& entry, std::string_view extra) {

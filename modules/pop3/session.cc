@@ -119,7 +119,8 @@ Task<Session::Next> Session::converse() {
     }
     if (next == Next::kGoOn && stream_->unflushed() > kFlushBytes) co_await stream_->flush(write_deadline());
   }
-  if (next == Next::kEnd) co_await stream_->flush(write_deadline());
+  // Before a move as well: what is queued does not travel with the stream.
+  if (next == Next::kEnd || next == Next::kMove) co_await stream_->flush(write_deadline());
   co_return next;
 }
 

@@ -24,10 +24,11 @@ class QueueModule final : public Module {
 
   void start(Worker& worker) override {
     // The spool is opened after privileges were dropped, so the first worker to come makes the shards of all.
-    std::call_once(made_, [this] {
+    std::call_once(made_, [this, &worker] {
       const Services& services = core_->services;
       queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), services.find<Transport>(),
                           services.find<Directory>(), core_->config->get<QueueSettings>());
+      queue_->mark_own(worker.executor);
     });
     queue_->set_log(worker.index, worker.log);
     if (worker.index == 0) queue_->begin();

@@ -61,7 +61,8 @@ std::optional<Seed> QueueService::seed_of(const MessageInfo& info, WallTime now)
   return seed;
 }
 
-/// New mail comes in meanwhile; a shard ignores what it knows, and reads all else afresh before it acts on it.
+/// New mail comes in meanwhile: its ids are greater than first_own_, and accepted() hands it to its shards. Two shards
+/// must never hold one message.
 Task<void> QueueService::recover() {
   Executor& executor = co_await this_executor();
   const Log& log = shard(0).log();
@@ -75,6 +76,7 @@ Task<void> QueueService::recover() {
       co_await sleep_for(1s);
       continue;
     }
+    std::erase_if(*page, [this](const MessageInfo& info) { return info.id >= first_own_; });
     if (page->empty()) break;
     after = page->back().id;
     std::vector<std::vector<Seed>> seeds(shards_.size());

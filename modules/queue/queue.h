@@ -29,6 +29,9 @@ class QueueService final : public Queue {
   /// One shard per worker, before any of them runs.
   void make_shards(Spool& spool, MailStore& store, Transport* transport, Directory* directory,
                    const QueueSettings& settings);
+  /// Marks what is in the spool now as what recovery has to bring back. Before anything is accepted; on `here`'s
+  /// thread.
+  void mark_own(Executor& here) { first_own_ = spool_->begin(here).id(); }
   void set_log(unsigned worker, Log log);
   /// On worker 0: gives what the spool holds to the shards, then sweeps every day.
   void begin();
@@ -60,6 +63,7 @@ class QueueService final : public Queue {
   QueueMetrics metrics_;
   Spool* spool_ = nullptr;
   MailStore* store_ = nullptr;
+  MessageId first_own_{~0ULL};  ///< ids from here on were given by this process: accepted(), not recovery, brings them
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 

@@ -212,6 +212,7 @@ void Shard::wait_until(Item& item, WallTime due) {
   item.due = due;
   waiting_.emplace(due, item.id.value());
   arm_timer();
+  schedule_dispatch();  // another may have waited for this one's place
 }
 
 void Shard::arm_timer() {

@@ -37,7 +37,11 @@ Task<Result<std::string>> Shard::place(Item& item, const PlanStep& step, std::st
   if (!token) co_return token;
   auto placed = co_await parts_.spool.placed(home_, item.id, lead, *token);
   if (!placed) {
-    co_await parts_.store.discard(*token);
+    // After a failed sync the mark may be on the disk all the same; with its file gone it would count as delivered.
+    if (placed.error().code == "spool.latched")
+      stuck_.insert(item.id.value());
+    else
+      co_await parts_.store.discard(*token);
     co_return std::unexpected(placed.error());
   }
   item.active->recipients[lead].state = RecipientState::kPlaced;

@@ -148,6 +148,7 @@ void Shard::settle(Item& item) {
   active.handling.end();
   if (item.dropped || active.all_done()) return erase(item);
   if (active.next) return wait_until(item, *active.next);
+  if (draining_) return;  // the spool knows; the next start decides again
   std::string why = active.hold.empty() ? "nothing in its plan is about some of its recipients" : active.hold;
   nursery_.spawn(hold(&item, std::move(why)));
 }

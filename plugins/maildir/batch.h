@@ -8,6 +8,7 @@
 // Thread: one Batch per worker; work() and the syncs run on a disk thread, one job at a time.
 #pragma once
 
+#include <atomic>
 #include <coroutine>
 #include <map>
 #include <string>
@@ -80,7 +81,7 @@ class Batch final : private Runnable {
 
   Executor& home_;
   SyncMode mode_;
-  Step step_ = Step::kIdle;
+  std::atomic<Step> step_ = Step::kIdle;  ///< the disk thread sets it, too
   std::vector<DiskWork*> gathering_;
   std::vector<DiskWork*> running_;
   std::map<dev_t, Descriptor> file_systems_;  ///< disk thread; kept open so that an error between syncs is not missed
