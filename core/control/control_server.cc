@@ -67,6 +67,8 @@ void ControlServer::start(Executor& executor, Log log, BoundEndpoint& control, s
   executor_ = &executor;
   log_ = std::move(log);
   nursery_ = std::make_unique<Nursery>(executor);
+  metrics_nursery_ = std::make_unique<Nursery>(executor);
+  metrics_nursery_->on_error = [](std::exception_ptr) {};  // a scraper that goes away is no news
   nursery_->on_error = [this](std::exception_ptr error) {
     try {
       std::rethrow_exception(error);
@@ -82,8 +84,10 @@ void ControlServer::start(Executor& executor, Log log, BoundEndpoint& control, s
 }
 
 void ControlServer::accept(Kind kind, std::unique_ptr<Socket> socket) {
-  if (nursery_->size() >= kMaxSessions) return;  // closes it
-  nursery_->spawn(kind == Kind::kControl ? serve_control(std::move(socket)) : serve_metrics(std::move(socket)));
+  // Each has its own room: whoever may reach the metrics must not be able to lock the administrator out.
+  Nursery& nursery = kind == Kind::kControl ? *nursery_ : *metrics_nursery_;
+  if (nursery.size() >= kMaxSessions) return;  // closes it
+  nursery.spawn(kind == Kind::kControl ? serve_control(std::move(socket)) : serve_metrics(std::move(socket)));
 }
 
 bool ControlServer::trusted(const Stream& stream) const {
@@ -126,7 +130,7 @@ Task<void> ControlServer::answer(Stream& stream, std::string line) {
 
 Task<void> ControlServer::serve_metrics(std::unique_ptr<Socket> socket) {
   Stream stream(*executor_, std::move(socket));
-  const Deadline deadline = Deadline::after(kTimeout).fixed(executor_->now());
+  const Deadline deadline = Deadline::after(kMetricsTimeout).fixed(executor_->now());
   bool first = true, known = false;
   for (;;) {
     const Stream::Line line = co_await stream.read_line(8192, deadline);
@@ -146,12 +150,15 @@ Task<void> ControlServer::drain(Deadline deadline) {
   listeners_.clear();
   if (!nursery_) co_return;
   nursery_->cancel();
+  metrics_nursery_->cancel();
   co_await nursery_->join_until(deadline);
+  co_await metrics_nursery_->join_until(deadline);
 }
 
 void ControlServer::stop() {
   listeners_.clear();
   nursery_.reset();
+  metrics_nursery_.reset();
 }
 
 }  // namespace postern

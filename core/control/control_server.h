@@ -25,6 +25,7 @@ class ControlServer final : public Control {
   static constexpr std::size_t kMaxSessions = 64;
   static constexpr std::size_t kMaxRequest = 64 * 1024;
   static constexpr Duration kTimeout = 60s;
+  static constexpr Duration kMetricsTimeout = 10s;  ///< of a whole scrape
 
   explicit ControlServer(Metrics& metrics);
   ~ControlServer() override;
@@ -53,6 +54,7 @@ class ControlServer final : public Control {
   std::map<std::string, Entry, std::less<>> commands_;
   Log log_;
   std::unique_ptr<Nursery> nursery_;
+  std::unique_ptr<Nursery> metrics_nursery_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   Executor* executor_ = nullptr;
 };

@@ -152,18 +152,22 @@ Task<AuthOutcome> PasswordAuthenticator::run(Attempt attempt) {
 Task<PasswordAuthenticator::Turn> PasswordAuthenticator::take_turn(const Attempt& attempt) {
   std::string client = address_key(attempt.facts.client);
   unsigned client_owner = owner_of(client);
+  unsigned owner = owner_of(attempt.account);
+  // A remembered password is right whoever else behind the same address is guessing: it stands in no queue.
+  const bool known =
+      !attempt.apop && attempt.exists && co_await run_on(runtime_.worker(owner), [this, owner, &attempt] {
+        return shards_[owner]->logins.matches(attempt.account, attempt.digest, runtime_.worker(owner).now());
+      });
+  if (known) co_return Turn{{}, false, true};
   Turn turn = co_await run_on(runtime_.worker(client_owner), [this, client_owner, &client] {
     Shard& shard = *shards_[client_owner];
     auto decision = shard.addresses.admit(client, shard.limits.throttle, runtime_.worker(client_owner).now());
     return Turn{decision.wait, decision.refused, false};
   });
   if (turn.refused) co_return turn;
-  unsigned owner = owner_of(attempt.account);
   Turn second = co_await run_on(runtime_.worker(owner), [this, owner, &attempt] {
     Shard& shard = *shards_[owner];
     Instant now = runtime_.worker(owner).now();
-    if (!attempt.apop && attempt.exists && shard.logins.matches(attempt.account, attempt.digest, now))
-      return Turn{{}, false, true};
     if (shard.logins.is_familiar(attempt.account, attempt.facts.client)) return Turn{};
     ThrottlePolicy policy = shard.limits.throttle;
     policy.block_after = 0;  // or strangers could lock somebody out

@@ -90,8 +90,8 @@ Task<void> Session::serve() {
     }
     waiting_ = false;
     answer_now_ = too_long;
-    if (too_long)
-      say(replies::kLineTooLong);
+    if (too_long)  // within a transaction its text may follow (BDAT); nobody can tell any more where that ends
+      mail_ ? say_last(replies::kLineTooLong) : say(replies::kLineTooLong);
     else
       co_await dispatch(line);
     if (errors_ > settings().max_errors && !closing_) say_last(replies::kTooManyErrors);
@@ -115,27 +115,31 @@ bool Session::line_waits() const {
 Task<void> Session::dispatch(Stream::Line line) {
   ++commands_;
   metrics().commands.add(server_.worker());
-  if (line.bare_lf && settings().bare_newline == BareNewline::kRefuse) {
-    say(replies::kBareLf);
-    return Task<void>::ready();
-  }
-  if (has_control(line.text)) {
-    say(replies::kBadOctets);
-    return Task<void>::ready();
-  }
+  if (line.bare_lf && settings().bare_newline == BareNewline::kRefuse) return refuse_line(line.text, replies::kBareLf);
+  if (has_control(line.text)) return refuse_line(line.text, replies::kBadOctets);
   const Command command = parse_command(line.text);
   answer_now_ = (command.info->rules & kAnswersNow) != 0;
   std::string_view wrong;
   if (line.text.size() + 2 > command.info->max_line)
-    wrong = command.info->verb == Verb::kAuth ? replies::kAuthLineTooLong : replies::kLineTooLong;
-  else
-    wrong = out_of_order(*command.info);
+    return refuse_line(line.text,
+                       command.info->verb == Verb::kAuth ? replies::kAuthLineTooLong : replies::kLineTooLong);
+  wrong = out_of_order(*command.info);
   if (wrong.empty() && (command.info->rules & kNoArgument) && !command.argument.empty()) wrong = replies::kNoArgument;
   if (!wrong.empty()) {
     say(wrong);
     return Task<void>::ready();
   }
   return (this->*handler(command.info->verb))(command);
+}
+
+/// A line that cannot be understood as a command. Behind a BDAT its chunk is on the way, which must not be taken for
+/// commands (RFC 3030 §2); without a trusted size only the end of the session prevents that.
+Task<void> Session::refuse_line(std::string_view text, std::string_view wire) {
+  const std::string_view verb = text.substr(0, 4);
+  const bool chunk = verb.size() == 4 && (verb[0] | 0x20) == 'b' && (verb[1] | 0x20) == 'd' &&
+                     (verb[2] | 0x20) == 'a' && (verb[3] | 0x20) == 't';
+  chunk ? say_last(wire) : say(wire);
+  return Task<void>::ready();
 }
 
 std::string_view Session::out_of_order(const CommandInfo& command) const {

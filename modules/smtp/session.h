@@ -51,6 +51,7 @@ class Session {
   // session.cc
   Task<void> serve();
   Task<void> dispatch(Stream::Line line);
+  Task<void> refuse_line(std::string_view text, std::string_view wire);
   std::string_view out_of_order(const CommandInfo& command) const;
   static Handler handler(Verb verb);
   bool line_waits() const;

@@ -282,3 +282,17 @@ TEST_CASE("a text that never ends meets its deadline, however often something co
   talk.expect(421, "4.4.2").expect_end();
   CHECK(house.messages.empty());
 }
+
+TEST_CASE("the chunk of a BDAT that cannot be understood is never taken for commands") {
+  for (const std::string_view line : {"BDAT 26 LAST\n", "bdat 26 LAST\x01\r\n"}) {
+    CAPTURE(line);
+    House house;
+    Dialogue talk(house);
+    talk.hello().envelope().raw(line).raw("RSET\r\nVRFY injected\r\nQUIT\r\n");
+    talk.expect(500).expect_end();
+  }
+  House house;
+  Dialogue talk(house);
+  talk.hello().envelope().raw("BDAT 26" + std::string(700, ' ') + "LAST\r\n").raw("RSET\r\nQUIT\r\n");
+  talk.expect(500).expect_end();
+}
