@@ -39,6 +39,11 @@ struct AttemptResult {
   Reply reply;                          ///< the remote server's, or one made for what went wrong before there was any
   std::string host;                     ///< the remote server; empty: none was reached
   std::optional<Duration> retry_after;  ///< kDeferred: when the transport knows better than the schedule
+  /// False: nothing was tried, since the destination has all it may have at present; come back after retry_after. It
+  /// does not count as an attempt.
+  bool attempted = true;
+  /// All of the message may be with the host, whose last reply was lost: delivered or not, nobody can say.
+  bool reply_lost = false;
 };
 
 /// Service "transport".
