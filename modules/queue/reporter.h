@@ -1,0 +1,109 @@
+// Reporter: tells a sender what became of a message, in reports (DSN) that are mail themselves.
+//
+// The queue calls report() when recipients of one message came to an end in one turn, and when it wants to warn of a
+// delay. NOTIFY, RET, ENVID and ORCPT decide whether and what is sent. A report has the null sender, so none is ever
+// made about a report to its own sender; what fails with a null sender is told to the postmaster once ([report]
+// double_bounces), and a report to the postmaster that fails is only logged. It is run through the pipeline's "root"
+// like other mail, committed, and handed to the queue.
+//
+// Never lost, never both bounced and delivered. For failed recipients report() does, in this order, each step durable:
+//
+//   1. intent    each failed recipient gets an attempt mark whose note is "report:ID code ..." (ID: the report to be)
+//   2. commit    the report is in the spool under ID
+//   3. (caller)  done marks; lazily, they may be lost by a crash
+//
+// A recipient that is read back with such a note has failed for good: it must not be tried again. The queue makes an
+// Outcome from the note (from_note()) and calls report() again; if ID is in the spool, step 3 alone was lost and
+// nothing is sent. Only when the report itself has been delivered and forgotten before the done marks reached the disk
+// (they go with the next batch, which the report's own delivery needs) is it sent a second time. Delay and success
+// reports have no intent: a crash may repeat one.
+//
+// Owner: the QueueService; one for all workers (stateless but for its settings). Thread: any worker, in its context.
+// Errors: a Fault means that nothing was sent yet: call again later with the same outcomes (the intent stays). A report
+// that the pipeline refuses for good is logged ("report.refused") and counts as told.
+// RFC: 3461 §4-6, 3464, 6522, 6533, 3834 §5.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "postern/auth.h"
+#include "postern/envelope.h"
+#include "postern/error.h"
+#include "postern/log.h"
+#include "postern/pipeline.h"
+#include "postern/spool.h"
+#include "postern/task.h"
+#include "postern/time.h"
+#include "postern/verdict.h"
+#include "report_settings.h"
+
+namespace postern::queue {
+
+/// What became of one recipient of a message.
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    kFailed,     ///< given up: nothing more is tried
+    kDelayed,    ///< not yet; the queue goes on trying
+    kDelivered,  ///< in its mailbox
+    kRelayed,    ///< taken by a server that does not report (no DSN in its EHLO)
+    kExpanded,   ///< sent on to the members of a list or the targets of an alias
+  };
+  std::uint32_t recipient = 0;  ///< number in the envelope
+  Kind kind = Kind::kFailed;
+  Reply reply;       ///< the remote server's, or one made here
+  std::string host;  ///< the remote server that gave `reply`; empty: it is our own
+  std::uint32_t attempts = 0;
+  WallTime last_attempt{};
+  std::optional<WallTime> will_retry_until;  ///< kDelayed: when the queue gives up
+  bool may_have_been_delivered = false;      ///< kFailed: the dot was sent, and no reply came (kDotSent)
+  MessageId earlier;                         ///< kFailed, after a crash: the report that an intent named (from_note())
+};
+
+/// Services that reports need. All outlive the Reporter; policy and directory are those of the server.
+struct ReporterParts {
+  Spool& spool;
+  Policy* policy = nullptr;        ///< none (tests without pipeline): the plan is made here, by the directory
+  Queue* queue = nullptr;          ///< takes the report over when there is no policy (the policy hands over itself)
+  Directory* directory = nullptr;  ///< for the sender's address; none: every sender counts as foreign
+  std::string hostname;            ///< [server] hostname: Reporting-MTA
+  ReportSettings settings;
+};
+
+class Reporter {
+ public:
+  explicit Reporter(ReporterParts parts) : parts_(std::move(parts)) {}
+
+  /// Sends what is to be sent about `outcomes`, one report for each kind among them (more when there are more than
+  /// ReportSettings::max_recipients of a kind). All outcomes are of message `id`; `envelope` outlives the call.
+  /// Returns how many reports were committed now.
+  Task<Result<std::size_t>> report(MessageId id, const Envelope& envelope, std::vector<Outcome> outcomes, Log log);
+
+  /// Whether a report about it would be sent to anybody: lets the queue skip report() for the usual successes.
+  bool wanted(const Envelope& envelope, const Outcome& outcome) const;
+
+  /// The failure that a note's intent tells of; nothing for other notes. `recipient` and `info` are as read back.
+  static std::optional<Outcome> from_note(std::uint32_t recipient, const RecipientInfo& info);
+  /// The note of an intent; cut at kNoteLimit.
+  static std::string note_of(const Outcome& outcome, MessageId report);
+
+ private:
+  struct Job;
+  enum class Audience : std::uint8_t { kNobody, kSender, kPostmaster };
+  Audience audience(const Envelope& envelope, const Outcome& outcome) const;
+  Task<Result<bool>> already_told(const std::vector<Outcome>& outcomes);
+  Task<Result<void>> send(Job& job);
+  Task<Result<void>> mark_intent(Job& job, MessageId report);
+  Task<Result<void>> write(Job& job, Draft& draft);
+  Task<Result<void>> commit(Job& job, Draft draft);
+  Task<Result<void>> commit_by_policy(Job& job, Draft draft);
+  Task<Result<void>> commit_directly(Job& job, Draft draft);
+  Address postmaster() const;
+
+  ReporterParts parts_;
+};
+
+}  // namespace postern::queue
