@@ -6,6 +6,7 @@
 // Thread: any worker may call. Errors: results; a transport throws only Cancelled.
 #pragma once
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,7 +21,29 @@
 
 namespace postern {
 
-/// One step of one message. Envelope and step outlive the attempt.
+/// Decides between a recall and the final dot, whichever comes first: a recall that closed the gate knows that nothing
+/// was sent, a dot that passed it knows that no recall will claim so. Any thread.
+class DotGate {
+ public:
+  /// Before `dot-sent` is written and the dot goes out. False: the message was taken back; end the transaction without
+  /// the dot (RSET or QUIT) and give its recipients any result, it is not read.
+  bool pass() {
+    State expected = State::kOpen;
+    return state_.compare_exchange_strong(expected, State::kPassed) || expected == State::kPassed;
+  }
+  /// Takes the message back. False: a dot has been sent.
+  bool close() {
+    State expected = State::kOpen;
+    return state_.compare_exchange_strong(expected, State::kClosed) || expected == State::kClosed;
+  }
+  bool closed() const { return state_.load() == State::kClosed; }  ///< no use to go on connecting
+
+ private:
+  enum class State : std::uint8_t { kOpen, kPassed, kClosed };
+  std::atomic<State> state_{State::kOpen};
+};
+
+/// One step of one message, for recipients of one next hop. Envelope, step and gate outlive the attempt.
 struct AttemptRequest {
   MessageId id;
   const Envelope& envelope;
@@ -29,6 +52,7 @@ struct AttemptRequest {
   std::uint32_t attempts = 0;             ///< made before this one
   std::uint64_t size = 0;
   WallTime accepted{};
+  DotGate* gate = nullptr;  ///< to be passed before each final dot; none: nobody can take it back
 };
 
 /// What became of one recipient.
@@ -44,6 +68,9 @@ struct AttemptResult {
   bool attempted = true;
   /// All of the message may be with the host, whose last reply was lost: delivered or not, nobody can say.
   bool reply_lost = false;
+  /// kDelivered: the host took the wish for a report of success over (DSN, RFC 3461 §5.2); else the sender is told
+  /// "relayed" from here.
+  bool dsn_handed_on = false;
 };
 
 /// Service "transport".
@@ -53,6 +80,13 @@ class Transport {
   virtual ~Transport() = default;
   /// A recipient without a result counts as deferred.
   virtual Task<std::vector<AttemptResult>> attempt(AttemptRequest request) = 0;
+  /// The name by which the queue takes turns and bounds what is under way: recipients with the same next hop are handed
+  /// over together. The default: the step's gateway, else the recipient's domain. Called often; it must not wait.
+  virtual std::string next_hop(const Envelope& envelope, const PlanStep& step, std::uint32_t recipient) const {
+    const auto gateway = step.options.find("gateway");
+    return gateway != step.options.end() ? gateway->second
+                                         : envelope.recipients.at(recipient).address.domain().to_string();
+  }
 };
 
 }  // namespace postern
