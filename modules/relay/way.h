@@ -59,11 +59,11 @@ struct TlsQuestion {
 struct TlsDecision {
   TlsLevel level = TlsLevel::kOpportunistic;
   TlsSource source = TlsSource::kNone;
-  /// Client context that checks what the level (and DANE, MTA-STS) asks for; null only with kNone.
+  /// Client context for the handshake; null only with kNone.
   std::shared_ptr<TlsContext> context;
-  std::string sni;                 ///< the name sent and checked; DANE: of the TLSA base domain
-  std::vector<std::string> names;  ///< names of which the certificate must carry one (kVerify)
-  std::vector<TlsaRecord> tlsa;    ///< DANE: of which one must match
+  /// What the handshake demands: SNI, names, TLSA records, sessions to resume. Of kOpportunistic and kEncrypt a record
+  /// (Check::kRecord) only.
+  TlsPeer peer;
   /// The host must not be used at all (not in an enforced MTA-STS policy, TLSA cannot be asked): 4xx, why.
   std::optional<Reply> refusal;
   /// kOpportunistic: after a failed handshake mail may go in plaintext over a new connection. Never true above it.
