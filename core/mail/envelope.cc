@@ -5,6 +5,7 @@
 
 #include "core/mail/chars.h"
 #include "core/mail/record.h"
+#include "postern/hash.h"
 
 namespace postern {
 namespace {
@@ -257,6 +258,34 @@ Result<Envelope> Envelope::decode(std::string_view bytes) {
   }
   if (reader.failed()) return damaged("cut short");
   return envelope;
+}
+
+std::uint32_t destination_hash(std::string_view domain) {
+  return static_cast<std::uint32_t>(hash_bytes(domain) >> 32);
+}
+
+std::uint32_t sender_hash(const Address& sender) {
+  std::string text;
+  sender.append_to(text);
+  return static_cast<std::uint32_t>(hash_bytes(text));
+}
+
+std::uint64_t envelope_label(std::string_view bytes) {
+  RecordReader reader(bytes);
+  if (reader.octet() != kVersion) return 0;
+  std::string_view sender;
+  while (!reader.at_end() && !reader.failed()) {
+    const std::uint8_t tag = reader.octet();
+    const std::string_view payload = reader.text();
+    if (tag == kSender) sender = payload;
+    if (tag != kRecipient || reader.failed()) continue;
+    RecordReader recipient(payload);
+    recipient.octet();
+    const std::string_view address = recipient.text();
+    const std::string_view domain = address.substr(address.rfind('@') + 1);  // all of it when there is none
+    return std::uint64_t{destination_hash(domain)} << 32 | static_cast<std::uint32_t>(hash_bytes(sender));
+  }
+  return 0;
 }
 
 std::string_view to_string(SessionRole role) {

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 
+#include "postern/envelope.h"
+
 namespace postern::spool {
 
 void Index::accept(std::uint64_t id, const AcceptHead& head, Segment& segment, std::uint64_t offset,
-                   std::uint64_t length) {
+                   std::uint64_t length, std::string_view envelope) {
   Entry& entry = entries_.try_emplace(entries_.end(), id)->second;  // ids mostly grow: the hint makes it cheap
   if (entry.segment == nullptr) {
     entry.size = std::uint64_t{head.prefix} + head.header + head.body;
     entry.body_file = head.body_file;
+    entry.label = envelope_label(envelope);
     entry.waiting = head.recipients;
     entry.recipients.resize(head.recipients);
     waiting_ += head.recipients;
@@ -111,7 +114,8 @@ MessageInfo Index::info(std::uint64_t id, const Entry& entry) {
                    .recipients = {},
                    .held_until = {},
                    .hold_reason = {},
-                   .crashes = entry.crashes};
+                   .crashes = entry.crashes,
+                   .label = entry.label};
   info.recipients.reserve(entry.recipients.size());
   for (const Recipient& from : entry.recipients)
     info.recipients.push_back({.state = from.state,

@@ -55,13 +55,15 @@ class Index {
     std::uint32_t body_file = 0;
     std::uint32_t waiting = 0;  ///< recipients not yet done
     std::uint32_t crashes = 0;
+    std::uint64_t label = 0;
     std::vector<Recipient> recipients;
     std::unique_ptr<Extra> extra;
   };
   using Entries = std::map<std::uint64_t, Entry>;
 
   /// A message is there, or is somewhere else now.
-  void accept(std::uint64_t id, const AcceptHead& head, Segment& segment, std::uint64_t offset, std::uint64_t length);
+  void accept(std::uint64_t id, const AcceptHead& head, Segment& segment, std::uint64_t offset, std::uint64_t length,
+              std::string_view envelope);
   /// Returns the number of the body file that the change set free, 0 for none. Ignores what makes no sense.
   std::uint32_t change(const RecordHeader& header, std::string_view text);
   /// Forgets a message that lies in a segment that is free, or cannot be read.

@@ -334,7 +334,9 @@ void Journal::apply(JournalRequest& request) {
   }
   bool moved = request.kind() == JournalRequest::Kind::kMove;
   ++(moved ? store_.counters.moved : store_.counters.commits);
-  store_.index.accept(request.header.id, request.head, *store_.log.back(), request.offset_, request.size_);
+  // A move finds its entry, label and all; of an accept the second part is the envelope.
+  std::string_view envelope = moved || request.payload.size() < 2 ? std::string_view() : request.payload[1];
+  store_.index.accept(request.header.id, request.head, *store_.log.back(), request.offset_, request.size_, envelope);
 }
 
 /// Free segments leave the log in order, oldest first: so a mark that ended a message is never gone before the

@@ -90,7 +90,7 @@ class MemorySpool final : public Spool, private DraftHost {
     });
   }
 
-  Handling handling(Executor&, MessageId) override { return {}; }
+  Handling handling(Executor&, MessageId, bool) override { return {}; }
 
  private:
   struct Stored {
@@ -115,7 +115,8 @@ class MemorySpool final : public Spool, private DraftHost {
     for (std::string_view part : request.payload) stored.octets += part;
     {
       std::scoped_lock lock(mutex_);
-      index_.accept(request.header.id, request.head, segment_, 0, record_size(request.header.length));
+      index_.accept(request.header.id, request.head, segment_, 0, record_size(request.header.length),
+                    request.payload.size() < 2 ? std::string_view() : request.payload[1]);
       stored_.insert_or_assign(request.header.id, std::move(stored));
       ++counters_.commits;
       ++counters_.batches;

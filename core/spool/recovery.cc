@@ -225,7 +225,8 @@ void Recovery::apply(Segment& segment, const RecordHeader& header, std::uint64_t
   auto head = accept_head(header, payload);
   if (!head || header.id == 0) return;
   store_.id_floor = std::max(store_.id_floor.load(), header.id);
-  store_.index.accept(header.id, *head, segment, offset, record_size(header.length));
+  store_.index.accept(header.id, *head, segment, offset, record_size(header.length),
+                      payload.substr(std::min(sizeof(AcceptHead), payload.size()), head->envelope));
   if (head->body_file != 0) body_refs_[header.id] = *head;
 }
 

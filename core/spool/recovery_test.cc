@@ -4,29 +4,68 @@
 #include <algorithm>
 
 #include "core/spool/testing.h"
+#include "postern/envelope.h"
 
 using namespace postern;
 using namespace postern::spool;
 
-TEST_CASE("a message that was being handled in two crashes is held") {
+namespace {
+
+/// Dies while `id` is being handled.
+void crash_handling(Bench& bench, MessageId id, bool alone) {
+  Handling handling = bench.spool->handling(bench.world, id, alone);
+  bench.crash();
+  bench.open();
+}
+
+}  // namespace
+
+TEST_CASE("a message that was handled alone in its second crash is held") {
   Bench bench;
   auto id = *put(bench.world, *bench.spool, make_message(1, 100), {.trail = "the trail"});
   auto other = *put(bench.world, *bench.spool, make_message(2, 100));
-  for (std::uint32_t crash = 1; crash <= 2; ++crash) {
-    Handling handling = bench.spool->handling(bench.world, id);
-    {
-      Handling over = bench.spool->handling(bench.world, other);
-    }
-    bench.crash();
-    bench.open();
-    CHECK(bench.list().at(0).crashes == crash);
-    CHECK(bench.list().at(0).held_until.has_value() == (crash == 2));
-    CHECK(bench.list().at(1).crashes == 0);
+  {
+    Handling over = bench.spool->handling(bench.world, other);
   }
-  CHECK(bench.list().at(0).hold_reason == "poison");
+  crash_handling(bench, id, false);
+  CHECK(bench.list().at(0).crashes == 1);
+  CHECK_FALSE(bench.list().at(0).held_until);
+  crash_handling(bench, id, true);
+  CHECK(bench.list().at(0).crashes == 2);
+  CHECK(bench.list().at(0).held_until == WallTime::max());
+  CHECK(bench.list().at(1).crashes == 0);
+  CHECK(bench.list().at(0).hold_reason ==
+        "poison: the server died 2 times while it handled this message, the last time with nothing else under way");
   CHECK(std::ranges::any_of(bench.reports, [](auto& report) { return report.kind == SpoolReport::Kind::kPoison; }));
   auto reader = bench.world.wait(bench.spool->open(bench.world, id));
   CHECK(reader->trail() == "the trail");
+}
+
+TEST_CASE("two crashes among others hold nobody, a third one does") {
+  Bench bench;
+  auto id = *put(bench.world, *bench.spool, make_message(1, 100));
+  for (std::uint32_t crash = 1; crash <= 3; ++crash) {
+    crash_handling(bench, id, false);
+    CHECK(bench.list().at(0).crashes == crash);
+    CHECK(bench.list().at(0).held_until.has_value() == (crash == 3));
+  }
+  CHECK(bench.list().at(0).hold_reason == "poison: the server died 3 times while it handled this message");
+}
+
+TEST_CASE("a message's label is the same after a restart") {
+  Bench bench;
+  Envelope envelope;
+  envelope.sender = *Address::parse("ann@a.example");
+  envelope.recipients.push_back({.address = *Address::parse("Bob@B.example")});
+  AcceptMeta meta;
+  envelope.encode(meta.envelope);
+  REQUIRE(put(bench.world, *bench.spool, make_message(1, 100), std::move(meta)));
+  const std::uint64_t label = bench.list().at(0).label;
+  CHECK((label >> 32) == destination_hash("b.example"));
+  CHECK(static_cast<std::uint32_t>(label) == sender_hash(envelope.sender));
+  bench.crash();
+  bench.open();
+  CHECK(bench.list().at(0).label == label);
 }
 
 TEST_CASE("damage before a later batch is set aside and reported, and costs only what was damaged") {

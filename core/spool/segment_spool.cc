@@ -23,7 +23,8 @@ namespace {
 
 constexpr std::uint64_t kMinSegment = 16 * 1024;
 constexpr std::uint64_t kMaxSegment = 1ULL << 30;
-constexpr std::uint32_t kCrashesToHold = 2;
+constexpr std::uint32_t kCrashesAlone = 2;      // the last of them with nothing else under way
+constexpr std::uint32_t kCrashesInCompany = 3;  // whatever else was under way
 
 std::unexpected<Fault> cannot(std::string_view what, int error) {
   return fault("spool.open", fmt::format("{}: {}", what, std::generic_category().message(error)));
@@ -96,18 +97,22 @@ Result<void> SegmentSpool::ensure_head() {
   return {};
 }
 
-/// A message that was being handled when the process died may be why it died. The second time it is held.
+/// A message that was being handled when the process died may be why it died, as may any other beside it. It is held when
+/// it was tried again alone and the process died once more, or after a third time.
 void SegmentSpool::judge_handled() {
-  for (std::uint64_t& slot : handled_->words()) {
-    std::uint64_t id = std::exchange(slot, 0);
+  std::span<std::uint64_t> slots = handled_->words();
+  for (std::size_t at = 0; at < slots.size(); ++at) {
+    std::uint64_t id = std::exchange(slots[at], 0);
     const Index::Entry* entry = id == 0 ? nullptr : store_.index.find(id);
     if (!entry) continue;
     std::uint32_t crashes = entry->crashes + 1;
     push_unattended({.id = MessageId(id), .mark = Mark::kHandling, .count = crashes});
-    if (crashes < kCrashesToHold) continue;
-    push_unattended({.id = MessageId(id), .mark = Mark::kHold, .time = WallTime::max(), .text = "poison"});
-    store_.report(SpoolReport::Kind::kPoison, fmt::format("was being handled in {} crashes; it is held", crashes),
-                  MessageId(id));
+    const bool alone = at % kHandlingSlots == kAloneSlot;
+    if (crashes < (alone ? kCrashesAlone : kCrashesInCompany)) continue;
+    std::string why = fmt::format("poison: the server died {} times while it handled this message{}", crashes,
+                                  alone ? ", the last time with nothing else under way" : "");
+    push_unattended({.id = MessageId(id), .mark = Mark::kHold, .time = WallTime::max(), .text = why});
+    store_.report(SpoolReport::Kind::kPoison, why + "; it is held", MessageId(id));
   }
   journal_.run_now();
 }
@@ -173,11 +178,12 @@ SpoolStats SegmentSpool::count() {
   return stats;
 }
 
-Handling SegmentSpool::handling(Executor& home, MessageId id) {
+Handling SegmentSpool::handling(Executor& home, MessageId id, bool alone) {
   WorkerPart& mine = part(home);
   std::span<std::uint64_t> slots = handled_->words().subspan(home.index() * kHandlingSlots, kHandlingSlots);
-  for (std::size_t tries = 0; tries < kHandlingSlots; ++tries) {
-    std::uint64_t& slot = slots[mine.next_slot++ % kHandlingSlots];
+  if (alone) return Handling(&slots[kAloneSlot], id.value());
+  for (std::size_t tries = 0; tries < kAloneSlot; ++tries) {
+    std::uint64_t& slot = slots[mine.next_slot++ % kAloneSlot];
     if (slot == 0) return Handling(&slot, id.value());
   }
   return {};

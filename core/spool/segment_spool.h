@@ -17,6 +17,7 @@
 namespace postern::spool {
 
 inline constexpr std::size_t kHandlingSlots = 512;  ///< per worker; what is handled beyond is not watched
+inline constexpr std::size_t kAloneSlot = kHandlingSlots - 1;  ///< of them: of a message handled with nothing beside it
 
 class SegmentSpool final : public Spool, private DraftHost {
  public:
@@ -31,7 +32,7 @@ class SegmentSpool final : public Spool, private DraftHost {
   void change_lazily(Executor& home, Change change) override;
   SpoolWait<std::vector<MessageInfo>> list(Executor& home, MessageId after, std::size_t limit) override;
   SpoolWait<SpoolStats> stats(Executor& home) override;
-  Handling handling(Executor& home, MessageId id) override;
+  Handling handling(Executor& home, MessageId id, bool alone) override;
 
  private:
   struct FlushTimer final : TimerNode {

@@ -71,7 +71,7 @@ class FatedSpool final : public Spool {
     return real->list(home, after, limit);
   }
   SpoolWait<SpoolStats> stats(Executor& home) override { return real->stats(home); }
-  Handling handling(Executor&, MessageId) override { return {}; }
+  Handling handling(Executor&, MessageId, bool) override { return {}; }
 
   void flush(Executor& home) {
     for (Change& one : lazy) real->change_lazily(home, std::move(one));

@@ -77,6 +77,13 @@ struct Envelope {
   bool operator==(const Envelope&) const = default;
 };
 
+/// Where an encoded envelope leads and who sent it, without decoding all of it: a hash of its first recipient's domain
+/// in the upper 32 bits, of its sender in the lower ones; 0 when it cannot be read. For the queue's turns among messages
+/// that are not in memory. Never stored: values differ between releases.
+std::uint64_t envelope_label(std::string_view bytes);
+std::uint32_t destination_hash(std::string_view domain);  ///< of a domain in lower case, as Domain has it
+std::uint32_t sender_hash(const Address& sender);
+
 enum class SessionRole : std::uint8_t { kMx, kSubmission, kSubmissions, kLmtp, kLocal };
 std::string_view to_string(SessionRole role);  ///< "mx", "submission", "submissions", "lmtp", "local"
 

@@ -202,6 +202,7 @@ struct MessageInfo {
   std::optional<WallTime> held_until;  ///< WallTime::max(): until released
   std::string hold_reason;
   std::uint32_t crashes = 0;  ///< in which it was being handled
+  std::uint64_t label = 0;    ///< envelope_label() of its envelope (postern/envelope.h)
 };
 
 inline constexpr std::uint32_t kEveryRecipient = ~0U;
@@ -257,7 +258,9 @@ class MessageReader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// While it lives, a crash counts against the message; after the second one it is held (reason "poison").
+/// While it lives, a crash counts against the message. Others were under way too, and only one of them can be the
+/// cause, so the first crash merely marks it; whoever handles it again does so alone, and a crash then holds it (reason
+/// "poison: ..."). One that keeps being there when the process dies is held after the third crash all the same.
 /// Costs two stores. Destroy it on the worker that made it, before the spool.
 class Handling {
  public:
@@ -323,7 +326,8 @@ class Spool {
   /// At most `limit` messages whose ids are greater than `after`, in order.
   virtual SpoolWait<std::vector<MessageInfo>> list(Executor& home, MessageId after, std::size_t limit) = 0;
   virtual SpoolWait<SpoolStats> stats(Executor& home) = 0;
-  virtual Handling handling(Executor& home, MessageId id) = 0;
+  /// `alone`: no other message is being handled on any worker, so that a crash has no other cause. One at a time.
+  virtual Handling handling(Executor& home, MessageId id, bool alone = false) = 0;
 
   SpoolWait<void> placed(Executor& home, MessageId id, std::uint32_t recipient, std::string token) {
     return change(home, {.id = id, .mark = Mark::kPlaced, .recipient = recipient, .text = std::move(token)});
