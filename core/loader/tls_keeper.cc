@@ -19,8 +19,9 @@ Result<void> TlsKeeper::load(const TlsSettings& settings) {
   return {};
 }
 
-std::shared_ptr<TlsContext> TlsKeeper::server(std::string_view) {
-  return current_.load();
+std::shared_ptr<TlsContext> TlsKeeper::server(std::string_view name) {
+  auto current = current_.load();
+  return name.empty() || !current ? current : current->with_default(name);
 }
 
 }  // namespace postern

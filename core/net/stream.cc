@@ -19,6 +19,24 @@ constexpr std::size_t kFlushAt = 32 * 1024;  // queued octets that are tried on 
 }  // namespace
 
 StreamFilter::~StreamFilter() = default;
+TlsFailed::~TlsFailed() = default;
+
+std::string_view to_string(TlsFailure failure) {
+  switch (failure) {
+    case TlsFailure::kNone:
+      return "";
+    case TlsFailure::kHostMismatch:
+      return "certificate-host-mismatch";
+    case TlsFailure::kExpired:
+      return "certificate-expired";
+    case TlsFailure::kNotTrusted:
+      return "certificate-not-trusted";
+    case TlsFailure::kHandshake:
+    case TlsFailure::kNoTlsa:
+      break;
+  }
+  return "validation-failure";
+}
 
 Stream::Stream(Executor& executor, std::unique_ptr<Socket> socket)
     : executor_(executor), socket_(std::move(socket)), peer_(socket_->peer()), local_(socket_->local()) {
@@ -245,20 +263,21 @@ Task<void> Stream::handshake(std::unique_ptr<StreamFilter> filter, Deadline dead
   co_await flush(deadline);
   filter_ = std::move(filter);
   handshaking_ = true;
-  if (filter_->begin(wire_) != StreamFilter::State::kOk) throw ProtocolError("TLS: " + filter_->error());
+  if (filter_->begin(wire_) != StreamFilter::State::kOk)
+    throw TlsFailed(filter_->failure(), "TLS: " + filter_->error());
   if (begin_ != end_) {  // only when implicit: these came from the wire before the filter was there
     const std::string early(buffered());
     consume(early.size());
     std::string plain;
     if (filter_->received(early, plain, wire_) != StreamFilter::State::kOk)
-      throw ProtocolError("TLS: " + filter_->error());
+      throw TlsFailed(filter_->failure(), "TLS: " + filter_->error());
     take_plain(plain);
   }
   send_now({});
   while (!filter_->established()) {
     if (ended_)
-      throw ProtocolError("TLS handshake failed: " +
-                          (filter_->error().empty() ? "connection closed" : filter_->error()));
+      throw TlsFailed(filter_->failure(),
+                      "TLS handshake failed: " + (filter_->error().empty() ? "connection closed" : filter_->error()));
     co_await DataWait(*this, DataWait::Mode::kHandshake, deadline);
   }
   handshaking_ = false;
@@ -274,7 +293,15 @@ Task<void> Stream::start_implicit_tls(TlsContext& context, Deadline deadline) {
 }
 
 Task<void> Stream::connect_tls(TlsContext& context, std::string name, Deadline deadline) {
-  co_await handshake(context.make_client_filter(name), deadline);
+  auto filter = context.make_client_filter(name);
+  if (!filter) throw TlsFailed(TlsFailure::kHandshake, "TLS: nothing to verify the server by");
+  co_await handshake(std::move(filter), deadline);
+}
+
+Task<void> Stream::connect_tls(TlsContext& context, TlsPeer peer, Deadline deadline) {
+  auto filter = context.make_client_filter(peer);
+  if (!filter) throw TlsFailed(TlsFailure::kHandshake, "TLS: nothing usable to verify the server by");
+  co_await handshake(std::move(filter), deadline);
 }
 
 }  // namespace postern

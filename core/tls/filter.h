@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "postern/stream.h"
+#include "postern/tls.h"
 
 namespace postern {
 
@@ -20,11 +21,17 @@ struct SslDeleter {
 };
 using SslPtr = std::unique_ptr<SSL, SslDeleter>;
 
+class SessionCache;
+
 class TlsFilter final : public StreamFilter {
  public:
   /// `keep` holds what the SSL object's callbacks refer to (its context).
   TlsFilter(SslPtr ssl, std::shared_ptr<void> keep);
   ~TlsFilter() override;
+  /// Before begin(): what `peer` says of sessions and proofs; `alpn`: what was offered.
+  void be_client(const TlsPeer& peer, std::vector<std::string> alpn);
+  /// OpenSSL has a session to come back with; true when it was taken over.
+  bool keep_session(SSL_SESSION* session);
 
   State received(std::span<const char> octets, std::string& plain, std::string& wire) override;
   State send(std::string_view plain, std::string& wire) override;
@@ -33,13 +40,26 @@ class TlsFilter final : public StreamFilter {
   bool established() const override { return established_; }
   TlsInfo info() const override;
   std::string error() const override { return error_; }
+  TlsFailure failure() const override;
 
  private:
   friend struct FilterBio;
   State failed(int result);
   State shake();
+  State after_handshake();
+  void add_peer(TlsInfo& info) const;
+
+  /// What only a client needs.
+  struct Client {
+    TlsPeer::Check check;
+    bool names = false;  // some were given
+    std::vector<std::string> alpn;
+    std::shared_ptr<SessionCache> sessions;
+    std::string session_key;
+  };
 
   std::shared_ptr<void> keep_;
+  std::unique_ptr<Client> client_;
   SslPtr ssl_;
   std::string_view input_;         // cipher octets not yet read by OpenSSL; only during a call
   std::string* output_ = nullptr;  // where cipher octets go; only during a call

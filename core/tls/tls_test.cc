@@ -1,52 +1,16 @@
-// TLS over two filters held face to face, and over a real socket pair of the libuv runtime.
+// Server contexts, with two filters held face to face.
 #include <doctest/doctest.h>
 
-#include <filesystem>
-#include <fstream>
+#include <sys/stat.h>
+
 #include <optional>
 
-#include "postern/executor.h"
-#include "postern/nursery.h"
+#include "core/tls/filters_for_tests.h"
 #include "postern/stream.h"
 #include "postern/tls.h"
 
 using namespace postern;
-
-namespace {
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    char name[] = "/tmp/postern-tls-XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
-  }
-};
-
-TlsCertificate certificate(const Folder& folder, const std::string& name) {
-  auto made = make_self_signed({name}, 30);
-  REQUIRE(made);
-  return {folder.write(name + ".crt", made->certificate), folder.write(name + ".key", made->key), {}};
-}
-
-/// Passes octets between the two until both are established or one fails; true when both are.
-bool shake(StreamFilter& client, StreamFilter& server) {
-  std::string to_server, to_client, plain;
-  client.begin(to_server);
-  for (int turn = 0; turn < 10; ++turn) {
-    std::string out = std::exchange(to_server, {});
-    if (!out.empty() && server.received(out, plain, to_client) != StreamFilter::State::kOk) return false;
-    out = std::exchange(to_client, {});
-    if (!out.empty() && client.received(out, plain, to_server) != StreamFilter::State::kOk) return false;
-  }
-  return client.established() && server.established();
-}
-
-}  // namespace
+using namespace postern::test;
 
 TEST_CASE("a server context names what is wrong with its files") {
   Folder folder;
@@ -107,4 +71,60 @@ TEST_CASE("a filter refuses what is not TLS") {
   CHECK(server->received(std::string_view("EHLO example.org\r\n"), plain, wire) == StreamFilter::State::kFailed);
   CHECK(plain.empty());
   CHECK_FALSE(server->error().empty());
+}
+
+TEST_CASE("a pipe, a device or a folder in the place of a file is a fault, not a wait") {
+  Folder folder;
+  const auto good = certificate(folder, "a.example");
+  const std::string pipe = (folder.path / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  for (const std::string& odd : {pipe, std::string("/dev/zero"), folder.path.string()}) {
+    TlsServerOptions as_certificate{.certificates = {{odd, good.key_file, {}}}};
+    CHECK(make_server_tls(as_certificate).error().code == "tls.certificate");
+    CHECK(make_server_tls(as_certificate).error().detail == odd + ": is not a regular file");
+    TlsServerOptions as_key{.certificates = {{good.certificate_file, odd, {}}}};
+    CHECK(make_server_tls(as_key).error().code == "tls.key");
+    TlsServerOptions as_ca{.certificates = {good}, .client_ca_file = odd};
+    CHECK(make_server_tls(as_ca).error().code == "tls.client_ca");
+    CHECK(make_client_tls({.ca_file = odd}).error().code == "tls.ca");
+  }
+}
+
+TEST_CASE("a certificate file is read whole: what is broken behind the first certificate is a fault") {
+  Folder folder;
+  const auto good = make_self_signed({"a.example"}, 30);
+  const std::string key = folder.write("key", good->key);
+  const std::string chain = folder.write("chain", good->certificate + good->certificate);
+  CHECK(make_server_tls({.certificates = {{chain, key, {}}}}));
+  std::string torn = good->certificate + good->certificate;
+  torn.resize(torn.size() - 60);
+  TlsServerOptions options{.certificates = {{folder.write("torn", torn), key, {}}}};
+  CHECK(make_server_tls(options).error().code == "tls.certificate");
+  options.certificates[0].certificate_file = folder.write("empty", "");
+  CHECK(make_server_tls(options).error().code == "tls.certificate");
+  options.certificates[0].certificate_file = folder.write("large", std::string((std::size_t{4} << 20) + 1, ' '));
+  CHECK(make_server_tls(options).error().detail.ends_with("is larger than 4 MiB"));
+}
+
+TEST_CASE("a context with another default shows that certificate to who asks for none, and all by SNI") {
+  Folder folder;
+  auto all = make_server_tls({.certificates = {certificate(folder, "a.example"), certificate(folder, "b.example")}});
+  REQUIRE(all);
+  CHECK((*all)->with_default("c.example") == nullptr);
+  auto second = (*all)->with_default("B.example");
+  REQUIRE(second);
+  all->reset();  // the view keeps what it shows
+  auto client = make_client_tls({.verify = false});
+  REQUIRE(client);
+  const auto shown = [&](TlsContext& server, const std::string& sni) {
+    auto from = (*client)->make_client_filter(TlsPeer{.sni = sni});
+    auto to = server.make_filter();
+    REQUIRE(shake(*from, *to));
+    return from->info().fingerprint;
+  };
+  const std::string a = shown(*second, "a.example"), b = shown(*second, "b.example");
+  CHECK(a != b);
+  CHECK(shown(*second, "") == b);
+  CHECK(shown(*second, "unknown.example") == b);
+  CHECK(shown(*second->with_default("a.example"), "") == a);
 }

@@ -21,6 +21,33 @@
 namespace postern {
 
 class TlsContext;
+struct TlsPeer;
+
+/// Why a handshake failed, or why a certificate that was taken anyway would not do.
+enum class TlsFailure : std::uint8_t {
+  kNone,
+  kHandshake,     ///< no common version or cipher, an alert, no TLS at all, the connection broke
+  kHostMismatch,  ///< none of the names we may accept stands in the certificate
+  kExpired,
+  kNotTrusted,  ///< no known CA vouches for it, or it is revoked, or not made for servers
+  kNoTlsa,      ///< none of the TLSA records matches it (DANE)
+};
+/// As RFC 8460 §4.3 names it: "certificate-host-mismatch", "validation-failure", ...; empty for kNone.
+std::string_view to_string(TlsFailure failure);
+
+/// What is known of the peer's identity after a handshake, for who is the client.
+enum class TlsVerified : std::uint8_t { kNo, kNames, kDane };
+
+/// A TLS handshake failed. As with any ProtocolError the connection is of no more use.
+class TlsFailed : public ProtocolError {
+ public:
+  TlsFailed(TlsFailure why, std::string what) : ProtocolError(std::move(what)), why_(why) {}
+  ~TlsFailed() override;
+  TlsFailure why() const { return why_; }
+
+ private:
+  TlsFailure why_;
+};
 
 /// What a TLS handshake agreed on. Empty `version` means plaintext.
 struct TlsInfo {
@@ -30,6 +57,11 @@ struct TlsInfo {
   std::string alpn;
   std::string peer_subject;  ///< of a verified client certificate
   int bits = 0;
+  TlsVerified verified = TlsVerified::kNo;  ///< client: what the server has proved
+  TlsFailure problem = TlsFailure::kNone;   ///< client: why it proved nothing, if names were asked for
+  std::string problem_text;                 ///< OpenSSL's words for it
+  std::string fingerprint;                  ///< SHA-256 of the peer's certificate, hexadecimal
+  bool resumed = false;                     ///< the session began earlier; the certificate is the one shown then
 };
 
 /// What lies between the Stream's plain octets and the socket's; core/tls implements it.
@@ -46,6 +78,8 @@ class StreamFilter {
   virtual bool established() const = 0;
   virtual TlsInfo info() const = 0;
   virtual std::string error() const = 0;
+  /// Which kind error() is.
+  virtual TlsFailure failure() const { return established() ? TlsFailure::kNone : TlsFailure::kHandshake; }
 };
 
 /// A Stream between two workers.
@@ -106,13 +140,15 @@ class Stream final : private SocketEvents {
   FlushWait write(std::string_view octets, Deadline deadline);
 
   /// Server side: takes the handshake. Throws ProtocolError when octets came before it (RFC 3207 §6: command
-  /// injection), or when it fails.
+  /// injection), TlsFailed when it fails.
   Task<void> start_tls(TlsContext& context, Deadline deadline);
   /// The same for a connection that is TLS from its first octet: what has arrived already (behind a PROXY header, or
   /// while limits were asked for) is the handshake's beginning, not an injection.
   Task<void> start_implicit_tls(TlsContext& context, Deadline deadline);
   /// Client side, likewise; `name` is sent as SNI and checked as `context` says.
   Task<void> connect_tls(TlsContext& context, std::string name, Deadline deadline);
+  /// Client side, with demands. Throws TlsFailed; ProtocolError when octets came before the handshake.
+  Task<void> connect_tls(TlsContext& context, TlsPeer peer, Deadline deadline);
   bool secure() const { return filter_ != nullptr && filter_->established(); }
   TlsInfo tls_info() const { return filter_ ? filter_->info() : TlsInfo{}; }
 
