@@ -94,13 +94,16 @@ class Reporter {
   struct Job;
   enum class Audience : std::uint8_t { kNobody, kSender, kPostmaster };
   Audience audience(const Envelope& envelope, const Outcome& outcome) const;
-  Task<Result<bool>> already_told(const std::vector<Outcome>& outcomes);
-  Task<Result<void>> send(Job& job);
+  bool returns_all(const Job& job, std::uint64_t size) const;
+  void trace(const Job& job, Draft& draft) const;
+  Task<Result<bool>> in_spool(MessageId id);
+  Task<Result<void>> address_it(Job& job);
+  Task<Result<std::size_t>> send(Job& job);
   Task<Result<void>> mark_intent(Job& job, MessageId report);
   Task<Result<void>> write(Job& job, Draft& draft);
-  Task<Result<void>> commit(Job& job, Draft draft);
-  Task<Result<void>> commit_by_policy(Job& job, Draft draft);
-  Task<Result<void>> commit_directly(Job& job, Draft draft);
+  Task<Result<bool>> has_8bit(MessageReader& reader);
+  Task<Result<bool>> commit_by_policy(Job& job, Draft draft);
+  Task<Result<bool>> commit_directly(Job& job, Draft draft);
   Address postmaster() const;
 
   ReporterParts parts_;
