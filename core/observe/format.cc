@@ -35,6 +35,19 @@ bool is_c1(std::string_view text, std::size_t length) {
   return length == 2 && static_cast<unsigned char>(text[0]) == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0;
 }
 
+// Characters that change how what stands around them is shown, or end a line for some: the marks, embeddings, overrides
+// and isolates of writing from right to left (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069), and the line
+// and paragraph separators (U+2028, U+2029). 0 when `text` does not begin with one.
+unsigned deceiver(std::string_view text, std::size_t length) {
+  auto octet = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  if (length == 2 && octet(0) == 0xD8 && octet(1) == 0x9C) return 0x061C;
+  if (length != 3 || octet(0) != 0xE2) return 0;
+  const unsigned code = 0x2000u | (octet(1) & 0x3Fu) << 6 | (octet(2) & 0x3Fu);
+  const bool one =
+      code == 0x200E || code == 0x200F || (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+  return one ? code : 0;
+}
+
 bool is_plain(char c) {
   auto octet = static_cast<unsigned char>(c);
   return octet > 0x20 && octet < 0x7f && c != '"' && c != '\\' && c != '=';
@@ -66,6 +79,9 @@ void put_quoted(LineBuffer& out, LogFormat format, std::string_view text) {
       out.put("\\u00");
       out.put(kHex[static_cast<unsigned char>(text[1]) >> 4]);
       out.put(kHex[static_cast<unsigned char>(text[1]) & 15]);
+    } else if (const unsigned code = deceiver(text, length)) {
+      out.put("\\u");
+      for (int shift = 12; shift >= 0; shift -= 4) out.put(kHex[code >> shift & 15]);
     } else if (octet < 0x20 || octet == 0x7f || octet == '"' || octet == '\\') {
       put_escape(out, format, octet);
     } else {

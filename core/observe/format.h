@@ -1,6 +1,7 @@
 // Lines of the log as text and as JSON, written into a buffer of fixed size: no allocation on the way.
 //
-// Nothing from outside reaches the log raw: control characters are escaped, and octets that are not UTF-8 are written
+// Nothing from outside reaches the log raw: control characters, and those that turn the direction of
+// writing or end a line for some, are escaped, and octets that are not UTF-8 are written
 // as
 // \xNN in text and as U+FFFD in JSON, so that a line is always one line and always valid.
 #pragma once

@@ -73,6 +73,27 @@ TEST_CASE("control characters and broken UTF-8 never reach the log raw") {
   CHECK(json({{"v", "a\n\x1b\xff"}}) == ",\"v\":\"a\\n\\u001b\\ufffd\"}\n");
 }
 
+TEST_CASE("characters that turn or break a line for its reader are escaped, in text and in JSON") {
+  for (const auto& [raw, escaped] :
+       std::initializer_list<std::pair<std::string_view, std::string_view>>{{"\xe2\x80\xa8", "\\u2028"},
+                                                                            {"\xe2\x80\xa9", "\\u2029"},
+                                                                            {"\xe2\x80\xaa", "\\u202a"},
+                                                                            {"\xe2\x80\xae", "\\u202e"},
+                                                                            {"\xe2\x81\xa6", "\\u2066"},
+                                                                            {"\xe2\x81\xa9", "\\u2069"},
+                                                                            {"\xe2\x80\x8e", "\\u200e"},
+                                                                            {"\xe2\x80\x8f", "\\u200f"},
+                                                                            {"\xd8\x9c", "\\u061c"},
+                                                                            {"\xc2\x85", "\\u0085"}}) {
+    CHECK(text({{"v", "a" + std::string(raw) + "b"}}) == " v=\"a" + std::string(escaped) + "b\"");
+    CHECK(json({{"v", "a" + std::string(raw) + "b"}}) == ",\"v\":\"a" + std::string(escaped) + "b\"}\n");
+  }
+  // Their neighbours, and letters of those who write from right to left, stay.
+  for (const std::string same : {"\xe2\x80\x8d", "\xe2\x80\xa7", "\xe2\x80\xaf", "\xe2\x81\xa5", "\xe2\x81\xaa",
+                                 "\xd8\x9b", "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d", "\xc2\xa0"})
+    CHECK(text({{"v", same}}) == " v=\"" + same + "\"");
+}
+
 TEST_CASE("long values and long lines are cut and say so") {
   std::string longest(LogSystem::kMaxFieldBytes, 'x');
   CHECK(text({{"v", longest}}) == " v=" + longest);
