@@ -22,8 +22,8 @@ std::string describe_scalar(const FieldInfo& field, bool plural) {
     if (field.float_min) low = fmt::format("{}", *field.float_min);
     if (field.float_max) high = fmt::format("{}", *field.float_max);
   } else {
-    if (shows_minimum(field)) low = limit_to_text(field.kind, *field.min);
-    if (shows_maximum(field)) high = limit_to_text(field.kind, *field.max);
+    if (shows_minimum(field)) low = limit_to_text(field, *field.min);
+    if (shows_maximum(field)) high = limit_to_text(field, *field.max);
   }
   if (!low.empty() && !high.empty())
     out += fmt::format(", {} to {}", low, high);

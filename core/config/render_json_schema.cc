@@ -136,7 +136,7 @@ std::string ConfigSchemas::render_json_schema() const {
        {{"include", {{"type", "array"}, {"items", text}, {"description", "Further files, as patterns."}}},
         {"waive", {{"type", "array"}, {"items", waiver}, {"description", "Warnings that do not matter here."}}}}}};
   for (const Entry& entry : entries_) place(root, *entry.schema);
-  return root.dump(2) + "\n";
+  return root.dump(2, ' ', false, decltype(root)::error_handler_t::replace) + "\n";
 }
 
 }  // namespace postern

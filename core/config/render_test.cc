@@ -90,5 +90,31 @@ TEST_CASE("text is wrapped at spaces") {
   CHECK(wrapped("", 10).empty());
 }
 
+// Permissions: a number whose example is octal is octal wherever it is written.
+struct Socket {
+  unsigned mode = 0660;
+};
+void describe(Schema<Socket>& s) {
+  s.table("socket", "A socket.");
+  s.field("mode", &Socket::mode, "Its permissions.").range(0, 0777).example("0o640");
+}
+
+TEST_CASE("a number whose example is octal is shown in octal everywhere") {
+  ConfigSchemas schemas;
+  schemas.add<Socket>();
+  CHECK(schemas.render_sample().find(
+            "# (integer, 0o0 to 0o777; needs a restart)\n# Example: mode = 0o640\n#mode = 0o660\n") !=
+        std::string::npos);
+  CHECK(schemas.render_manual().find("default `0o660`") != std::string::npos);
+  Diagnostics diagnostics;
+  auto config = Config::parse(schemas, "postern.toml", "[socket]\nmode = 0o600\n", diagnostics, "/etc/postern");
+  REQUIRE(config);
+  CHECK(config->get<Socket>().mode == 0600);
+  CHECK(config->render(false).find("mode = 0o600\n") != std::string::npos);
+  CHECK_FALSE(Config::parse(schemas, "postern.toml", "[socket]\nmode = 660\n", diagnostics, "/etc/postern"));
+  CHECK(diagnostics.render().find("socket.mode is 0o1224; the most allowed is 0o777\n") != std::string::npos);
+  CHECK(diagnostics.render().find("write it in octal: 0o640\n") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace postern

@@ -52,10 +52,11 @@ bool within_limits(const ConfigValue& value, const ScalarContext& context, std::
   const FieldInfo& field = context.field;
   bool low = field.min && number < *field.min, high = field.max && number > *field.max;
   if (!low && !high) return true;
-  std::string found = field.secret ? "out of range" : limit_to_text(field.kind, number);
+  std::string found = field.secret ? "out of range" : limit_to_text(field, number);
   fail(value, context,
-       low ? fmt::format("is {}; the least allowed is {}", found, limit_to_text(field.kind, *field.min))
-           : fmt::format("is {}; the most allowed is {}", found, limit_to_text(field.kind, *field.max)));
+       low ? fmt::format("is {}; the least allowed is {}", found, limit_to_text(field, *field.min))
+           : fmt::format("is {}; the most allowed is {}", found, limit_to_text(field, *field.max)),
+       is_octal(field) ? "write it in octal: " + field.example : "");
   return false;
 }
 
@@ -184,7 +185,7 @@ struct Write {
   const FieldInfo& field;
   std::string operator()(bool value) const { return value ? "true" : "false"; }
   std::string operator()(std::int64_t value) const {
-    if (field.kind != ScalarKind::kEnum) return std::to_string(value);
+    if (field.kind != ScalarKind::kEnum) return limit_to_text(field, value);
     auto at = static_cast<std::size_t>(value);
     return at < field.allowed.size() ? toml_quoted(field.allowed[at]) : "\"?\"";
   }
@@ -241,10 +242,15 @@ std::string kind_name(ScalarKind kind, bool plural) {
   return std::string(plural ? words(kind).many : words(kind).one);
 }
 
-std::string limit_to_text(ScalarKind kind, std::int64_t limit) {
-  if (kind == ScalarKind::kSize) return to_text(Size{static_cast<std::uint64_t>(limit)});
-  if (kind == ScalarKind::kDuration) return to_text(Duration(limit));
+std::string limit_to_text(const FieldInfo& field, std::int64_t limit) {
+  if (field.kind == ScalarKind::kSize) return to_text(Size{static_cast<std::uint64_t>(limit)});
+  if (field.kind == ScalarKind::kDuration) return to_text(Duration(limit));
+  if (is_octal(field) && limit >= 0) return fmt::format("0o{:o}", limit);
   return std::to_string(limit);
+}
+
+bool is_octal(const FieldInfo& field) {
+  return field.kind == ScalarKind::kInteger && field.example.starts_with("0o");
 }
 
 bool shows_minimum(const FieldInfo& field) {

@@ -29,8 +29,10 @@ std::string map_to_toml(const FieldInfo& field, const std::vector<std::pair<std:
 
 /// "duration", "list of IP networks"; the manual's and the messages' words.
 std::string kind_name(ScalarKind kind, bool plural);
-/// A limit in the units of the field: "10m", "25 MiB", "7".
-std::string limit_to_text(ScalarKind kind, std::int64_t limit);
+/// A limit in the units of the field: "10m", "25 MiB", "7", "0o777".
+std::string limit_to_text(const FieldInfo& field, std::int64_t limit);
+/// Whether the field's numbers are written in octal, as permissions are: when its example is.
+bool is_octal(const FieldInfo& field);
 /// Whether the limits are narrower than the type's own, which say nothing to a reader.
 bool shows_minimum(const FieldInfo& field);
 bool shows_maximum(const FieldInfo& field);
