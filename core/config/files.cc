@@ -3,15 +3,13 @@
 #include <fmt/format.h>
 #include <glob.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <iterator>
 #include <system_error>
 #include <utility>
 
 #include "core/config/toml_reader.h"
 #include "postern/config.h"
+#include "postern/file.h"
 
 namespace postern {
 namespace {
@@ -100,20 +98,11 @@ std::optional<std::string> read_config_file(const std::filesystem::path& file, c
     diagnostics.error(asked_at, fmt::format("{} cannot be read: {}", toml_quoted(file.string()), why));
     return std::nullopt;
   };
-  std::error_code error;
-  auto status = std::filesystem::status(file, error);
-  if (error) return refuse(error.message());
-  if (!std::filesystem::is_regular_file(status)) return refuse("it is not a file");
-  errno = 0;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return refuse(std::strerror(errno));
-  std::string text(Config::kMaxFileBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad()) return refuse(std::strerror(errno));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > Config::kMaxFileBytes)
+  auto text = read_regular_file(file, Config::kMaxFileBytes);
+  if (text) return *std::move(text);
+  if (text.error().code == "file.large")
     return refuse(fmt::format("it is larger than {}", to_text(Size{Config::kMaxFileBytes})));
-  return text;
+  return refuse(text.error().detail);
 }
 
 std::optional<ConfigValue> read_config_tree(const std::string& name, std::string text,

@@ -1,5 +1,7 @@
 // Files and what they include, on a real disk.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -114,10 +116,16 @@ TEST_CASE("what is no readable file is refused") {
   Folder folder;
   CHECK(load(folder.path / "none.toml").messages ==
         "error: \"" + (folder.path / "none.toml").string() + "\" cannot be read: No such file or directory\n");
-  CHECK(load(folder.path).messages.find("it is not a file") != std::string::npos);
+  CHECK(load(folder.path).messages.find("it is a folder, not a file") != std::string::npos);
   folder.write("large.toml", std::string(Config::kMaxFileBytes + 1, '#'));
   CHECK(load(folder.path / "large.toml").messages.find("larger than 4 MiB") != std::string::npos);
-  CHECK(load("/dev/zero").messages.find("it is not a file") != std::string::npos);
+  CHECK(load("/dev/zero").messages.find("it is a device, not a file") != std::string::npos);
+  ::alarm(20);  // opened as a file is, the pipe would wait for a writer for ever
+  REQUIRE(::mkfifo((folder.path / "pipe.toml").c_str(), 0600) == 0);
+  CHECK(load(folder.path / "pipe.toml").messages.find("it is a named pipe, not a file") != std::string::npos);
+  folder.write("postern.toml", "include = [\"pipe.toml\"]\n");
+  CHECK(load(folder.path / "postern.toml").messages.find("it is a named pipe, not a file") != std::string::npos);
+  ::alarm(0);
 }
 
 TEST_CASE("a text without a folder includes nothing") {
