@@ -169,7 +169,7 @@ std::string people_part(const DsnFacts& facts) {
   out += facts.to_postmaster ? "\r\nThe message:\r\n" : "\r\nYour message:\r\n";
   append_message(out, facts);
   out += "\r\n--- Technical detail, for your mail administrator ---\r\n";
-  out += fmt::format("\r\nmessage {} from {}, taken in {}\r\n", facts.original.to_string(),
+  out += fmt::format("\r\nmessage {} from {}\r\ntaken in {}\r\n", facts.original.to_string(),
                      facts.envelope->sender.path(), format_mail_date(facts.original.arrival()));
   std::size_t named = 0;
   for (const Outcome& one : facts.outcomes)
