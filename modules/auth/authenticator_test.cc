@@ -179,6 +179,26 @@ TEST_CASE("many attempts at once are no faster than one after the other") {
   CHECK(std::ranges::count_if(outcomes, [](const auto& o) { return o->kind == Kind::kTooMany; }) == 19);
 }
 
+TEST_CASE("being throttled does not tell whether an account exists") {
+  const auto outcomes_for = [](const char* name) {
+    World world;
+    for (int i = 0; i < 6; ++i) world.log_in(name, "wrong");
+    std::vector<std::optional<AuthOutcome>> outcomes(5);
+    Nursery nursery(world.sim.worker(2));
+    for (auto& outcome : outcomes)
+      nursery.spawn(keep_outcome(world.auth->check_password(name, "wrong", world.facts), &outcome));
+    const Instant before = world.sim.worker(2).now();
+    REQUIRE(world.sim.run_until([&] { return nursery.size() == 0; }, 1min));
+    std::vector<Kind> kinds;
+    for (const auto& outcome : outcomes) kinds.push_back(outcome->kind);
+    std::ranges::sort(kinds);
+    return std::pair(kinds, std::chrono::round<std::chrono::seconds>(world.sim.worker(2).now() - before));
+  };
+  const auto known = outcomes_for("alice");
+  CHECK(std::ranges::count(known.first, Kind::kTooMany) == 4);
+  CHECK(known == outcomes_for("nobody"));
+}
+
 TEST_CASE("what strangers do to an account does not lock its owner out") {
   World world;
   CHECK(world.log_in("alice", "secret") == Kind::kOk);

@@ -69,6 +69,20 @@ TEST_CASE("when passwords cannot be checked, that is said to be temporary") {
   CHECK_FALSE(talk.ended());
 }
 
+TEST_CASE("a throttled log-in is temporary, does not tell who exists, and ends the session after a few") {
+  World world;
+  world.settings->max_login_attempts = 3;
+  world.auth.answer = AuthOutcome::Kind::kTooMany;
+  Talk talk(world);
+  for (const char* name : {"alice@example.org", "nobody@example.org"}) {
+    talk.say(std::string("USER ") + name);
+    CHECK(talk.say("PASS secret") == "-ERR [SYS/TEMP] too many failed log-ins; try again later\r\n");
+  }
+  CHECK(talk.say("AUTH PLAIN " + plain("alice@example.org", "secret")) ==
+        "-ERR [SYS/TEMP] too many failed log-ins; goodbye\r\n");
+  CHECK(talk.ended());
+}
+
 TEST_CASE("AUTH PLAIN with and without initial response") {
   World world;
   Talk one(world);

@@ -35,6 +35,7 @@ inline constexpr Text kMailFault = "451 4.3.0 Your message could not be stored n
 inline constexpr Text kTooManyRecipients = "452 4.5.3 Too many recipients\r\n";
 inline constexpr Text kNoTlsNow = "454 4.7.0 TLS is not available now\r\n";
 inline constexpr Text kAuthUnavailable = "454 4.7.0 Logins cannot be checked now\r\n";
+inline constexpr Text kAuthThrottled = "454 4.7.0 Too many failed logins, try again later\r\n";
 
 inline constexpr Text kUnknown = "500 5.5.1 Unknown command; HELP lists those that exist\r\n";
 inline constexpr Text kLineTooLong = "500 5.5.2 Line too long\r\n";

@@ -150,7 +150,8 @@ Task<void> Session::auth_ended(AuthOutcome outcome) {
                                             {"reason", outcome.reason}});
   if (wrong) {
     if (settings().auth_failure_delay > Duration::zero()) co_await sleep_for(settings().auth_failure_delay);
-    say(replies::kAuthRefused);
+    // A throttled password was not looked at: the client must not make its user type another one (RFC 4954 §6).
+    say(outcome.kind == Kind::kTooMany ? replies::kAuthThrottled : replies::kAuthRefused);
     if (++auth_failures_ >= settings().max_auth_failures) say_last(replies::kTooManyErrors);
     co_return;
   }

@@ -167,6 +167,14 @@ TEST_CASE("AUTH that cannot be checked is temporary, and a hook may still say no
   talk.send(kRight).expect(535, "not from here").send("MAIL FROM:<a@x.example>").expect(530);
 }
 
+TEST_CASE("a throttled login is temporary, whatever the password, and still ends the session in the end") {
+  House house(kLessons, "max_auth_failures = 2\nauth_failure_delay = \"0s\"");
+  house.auth.kind_when_right = AuthOutcome::Kind::kTooMany;
+  Dialogue talk(house);
+  talk.hello().send(kRight).expect(454, "4.7.0").send(kRight).expect(454, "4.7.0");
+  talk.expect(421).expect_end();
+}
+
 TEST_CASE("the AUTH parameter of MAIL is checked and believed to nobody") {
   House house(kLessons);
   Dialogue talk(house);

@@ -81,7 +81,7 @@ struct AuthOutcome {
     kInsecure,     ///< needs TLS first: 538, -ERR
     kMalformed,    ///< the exchange was not what the mechanism wants: 501
     kAborted,      ///< the client sent "*"
-    kTooMany,      ///< throttled; same answer as kRefused to the peer, later
+    kTooMany,      ///< throttled, nothing was checked, the account may exist or not: 454 4.7.0, -ERR [SYS/TEMP]
   };
   Kind kind = Kind::kRefused;
   std::string account;  ///< authorised account, as in Directory, when kOk
