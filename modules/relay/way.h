@@ -55,6 +55,9 @@ struct TlsQuestion {
   bool require_tls = false;  ///< REQUIRETLS was asked for by the sender: at least verify (RFC 8689 §4.2.1)
 };
 
+/// What TLS reports say of a decision (tls_report.h).
+struct TlsReportPolicy;
+
 /// What was decided for one host of one domain.
 struct TlsDecision {
   TlsLevel level = TlsLevel::kOpportunistic;
@@ -72,6 +75,7 @@ struct TlsDecision {
   std::string key;
   std::string text;          ///< for the trail and the log: "dane: 2 usable TLSA of mx.example.org"
   Duration valid_for = 60s;  ///< how long it may be used without being asked for again
+  std::shared_ptr<const TlsReportPolicy> report;  ///< null: sessions under it are in no TLS report
 };
 
 /// What became of TLS on one connection; for logs of downgrades and for TLS-RPT.

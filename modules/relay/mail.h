@@ -1,0 +1,77 @@
+// One transaction with one host: what goes in, and what came of it for each recipient.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "content.h"
+#include "postern/envelope.h"
+#include "postern/spool.h"
+#include "postern/task.h"
+#include "postern/verdict.h"
+
+namespace postern::relay {
+
+/// Makes `dot-sent` durable for the recipients of a transaction, once, however many hosts are tried.
+class DotMark {
+ public:
+  DotMark(Spool& spool, Executor& home, MessageId id, const std::vector<std::uint32_t>& recipients, bool everyone);
+  ~DotMark();
+  DotMark(const DotMark&) = delete;
+  DotMark& operator=(const DotMark&) = delete;
+  /// Hands the marks to the spool; those of all sessions share its syncs. Harmless the second time.
+  void begin();
+  /// Returns when they are durable; begins when nobody did.
+  Task<Result<void>> durable();
+  bool begun() const { return state_ != nullptr; }
+
+ private:
+  struct State;
+  Spool& spool_;
+  Executor& home_;
+  MessageId id_;
+  const std::vector<std::uint32_t>& recipients_;
+  bool everyone_;
+  std::shared_ptr<State> state_;  // the spool's callbacks keep it, too
+};
+
+/// What is to be sent. All referred to outlives the transaction.
+struct Mail {
+  MessageId id;
+  const Envelope& envelope;
+  Address sender;  ///< of the envelope, or made of it (VERP)
+  std::vector<std::uint32_t> recipients;
+  Content& content;
+  DotMark& mark;
+  WallTime now{};
+  bool xforward = false;
+};
+
+/// What became of one recipient of a Mail.
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    kNone,  ///< the connection failed before its fate was known: another host may be tried
+    kDelivered,
+    kDeferred,   ///< 4xx from the host, or something that waiting may mend
+    kRefused,    ///< 5xx
+    kTooMany,    ///< the host takes no more recipients in this transaction: at once in another one
+    kReplyLost,  ///< all was sent, and no answer came: it may have been delivered
+  };
+  Kind kind = Kind::kNone;
+  Reply reply;
+  bool dsn_handed_on = false;
+};
+
+/// What became of a Mail.
+struct Sent {
+  std::vector<Outcome> outcomes;  ///< beside Mail::recipients
+  Reply failure;                  ///< why some are kNone
+  bool heard = false;             ///< the host said something before it failed
+  bool usable = false;            ///< the connection can take another message
+  bool maybe_sent = false;        ///< all of it left, and nobody knows what became of those who are kNone
+};
+
+}  // namespace postern::relay

@@ -1,0 +1,74 @@
+// MTA-STS, the finding: does a domain have a policy now? The TXT record says whether the one we know is still its own;
+// a new one is fetched over HTTPS; one that is known counts until it expires, whatever the DNS says (RFC 8461 §5.1).
+//
+//   known and same id      it counts; once a day (or at half its life) it is fetched anew, so that it never runs out
+//   another id, or none known   fetch. When that fails the known one counts until it expires, else there is none
+//   no record              the known one counts until it expires
+//
+// After a failed fetch none is tried for 5 minutes (§3.3). Two askers of one domain wait for one look-up.
+//
+// Owner: the worker's TlsPolicies. Thread: its worker; the disk is read and written on the disk pool.
+// Limits: kMaxKnown domains in memory. Errors: throws Cancelled only; a finding says what went wrong.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "mta_sts_store.h"
+#include "postern/dns.h"
+#include "postern/executor.h"
+#include "postern/http.h"
+#include "postern/sync.h"
+#include "postern/task.h"
+
+namespace postern::relay {
+
+struct StsFinding {
+  enum class Problem : std::uint8_t { kNone, kFetch, kWebpki, kInvalid };
+  std::shared_ptr<const StsEntry> entry;  ///< null: no policy
+  Problem problem = Problem::kNone;       ///< a policy was announced, and this is why it is not known
+  std::string text;                       ///< for the trail
+};
+std::string_view to_string(StsFinding::Problem problem);  ///< RFC 8460 §4.3.2.2
+
+class StsFinder {
+ public:
+  static constexpr std::size_t kMaxKnown = 10'000;
+  static constexpr Duration kFetchTimeout = 30s;
+  static constexpr Duration kAfterFailure = 5min;
+  static constexpr std::chrono::seconds kRefresh{86'400};
+
+  StsFinder(Executor& executor, Resolver& dns, HttpClient& http, std::shared_ptr<StsStore> store)
+      : executor_(executor), dns_(dns), http_(http), store_(std::move(store)) {}
+  Task<StsFinding> find(std::string domain, Deadline deadline);
+
+ private:
+  /// What is known of one domain.
+  struct Known {
+    std::shared_ptr<const StsEntry> entry;
+    StsFinding::Problem problem = StsFinding::Problem::kNone;
+    std::string why;
+    Instant fetch_again{};
+    bool loaded = false;  ///< the disk was asked
+    bool busy = false;    ///< somebody looks it up; `done` tells when he is ready
+    Event done;
+  };
+  struct Busy;
+  std::shared_ptr<Known> known(const std::string& domain);
+  Task<bool> wait_for(std::shared_ptr<Known> known, Deadline deadline);
+  Task<StsFinding> look_up(std::shared_ptr<Known> known, std::string domain, Deadline deadline);
+  Task<void> load(std::shared_ptr<Known> known, std::string domain);
+  Task<void> fetch(std::shared_ptr<Known> known, std::string domain, std::string id, Deadline deadline);
+  Task<void> save(std::string domain, std::shared_ptr<const StsEntry> entry);
+  StsFinding finding(const Known& known, std::string text) const;
+
+  Executor& executor_;
+  Resolver& dns_;
+  HttpClient& http_;
+  std::shared_ptr<StsStore> store_;
+  std::unordered_map<std::string, std::shared_ptr<Known>> known_;
+};
+
+}  // namespace postern::relay
