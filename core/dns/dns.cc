@@ -43,6 +43,11 @@ std::optional<RecordType> parse_record_type(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view to_string(ReverseName::Status status) {
+  static constexpr std::string_view kNames[] = {"confirmed", "unconfirmed", "none", "temporary"};
+  return kNames[static_cast<std::size_t>(status)];
+}
+
 std::string_view to_string(DnsStatus status) {
   switch (status) {
     case DnsStatus::kOk:

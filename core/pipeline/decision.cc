@@ -63,6 +63,10 @@ Reply Decision::reply() const {
 }
 
 Policy::~Policy() = default;
+bool Policy::has_hooks(Stage) const {
+  return true;  // who does not know waits for nothing to be missing
+}
+void Policy::reverse_answered(SessionState&, Transaction*) {}
 bool Policy::trusts_proxy(const IpAddress&) const {
   return false;
 }

@@ -15,8 +15,12 @@ bool is_fate(const Verdict& verdict) {
          verdict.kind == Verdict::Kind::kHold;
 }
 
-std::string_view word(bool yes) {
-  return yes ? "yes" : "no";
+/// The name of a client that was asked for, as an answered question: a replay needs no DNS for it.
+void note_reverse(Trail& trail, const SessionState& session, Stage stage) {
+  const ClientInfo& client = session.client;
+  std::string answer(to_string(session.reverse->status));
+  if (!client.reverse_name.empty()) answer.append(1, ' ').append(client.reverse_name);
+  trail.effect(stage, "dns.reverse", client.ip.to_string(), answer, trail_micros(session.reverse->took));
 }
 
 }  // namespace
@@ -91,7 +95,9 @@ Task<Verdict> PipelinePolicy::connect(SessionState& session) {
   session.trail.fact(Stage::kConnect, "client", session.client.ip.to_string());
   if (session.proxy) session.trail.fact(Stage::kConnect, "proxy", session.proxy->to_string());
   if (!session.client.listener.empty()) session.trail.fact(Stage::kConnect, "listener", session.client.listener);
-  if (!session.client.reverse_name.empty())
+  if (session.reverse)
+    note_reverse(session.trail, session, Stage::kConnect);
+  else if (!session.client.reverse_name.empty())
     session.trail.fact(Stage::kConnect, session.client.reverse_verified ? "name" : "claimed name",
                        session.client.reverse_name);
   if (!epoch->hooked(Stage::kConnect)) co_return Verdict{};
@@ -114,7 +120,7 @@ Task<Verdict> PipelinePolicy::auth(SessionState& session) {
 }
 
 Task<Verdict> PipelinePolicy::session_stage(SessionState& session, Stage stage) {
-  if (!any_hooks(stage)) return Task<Verdict>::ready({});
+  if (!has_hooks(stage)) return Task<Verdict>::ready({});
   struct Stages {
     static Task<Verdict> run(PipelinePolicy* policy, SessionState* state, Stage at) {
       Executor& executor = co_await this_executor();
@@ -152,7 +158,7 @@ Task<Verdict> PipelinePolicy::mail(Transaction& transaction) {
 }
 
 Task<Verdict> PipelinePolicy::data(Transaction& transaction) {
-  if (!any_hooks(Stage::kData)) return Task<Verdict>::ready({});
+  if (!has_hooks(Stage::kData)) return Task<Verdict>::ready({});
   struct Data {
     static Task<Verdict> run(PipelinePolicy* policy, Transaction* mail) {
       Executor& executor = co_await this_executor();
@@ -185,7 +191,7 @@ Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<co
       hook_failed(worker, one, stage, session, trail, said.error());
       said = failure_verdict(hook.on_error, hook.name, stage);
     }
-    if (!said->decided()) continue;
+    if (!said->decided() || stage == Stage::kDisconnect) continue;  // nobody is left to hear a verdict
     said->rule = hook.name;
     trail.verdict(stage, hook.name, trail_text(*said));
     if (said->kind == Verdict::Kind::kAccept) break;
@@ -209,8 +215,22 @@ void PipelinePolicy::hook_failed(PolicyWorker& worker, const CompiledHook& hook,
       .add(worker.executor->index());
 }
 
-void PipelinePolicy::disconnect(SessionState& session) {
-  session.trail.fact(Stage::kDisconnect, "authenticated", word(session.client.authenticated()));
+void PipelinePolicy::reverse_answered(SessionState& session, Transaction* transaction) {
+  if (!session.reverse) return;
+  note_reverse(session.trail, session, Stage::kConnect);
+  if (transaction) note_reverse(transaction->trail, session, Stage::kConnect);
+}
+
+Task<void> PipelinePolicy::disconnect(SessionState& session) {
+  if (!has_hooks(Stage::kDisconnect)) return Task<void>::ready();
+  struct Disconnect {
+    static Task<void> run(PipelinePolicy* policy, SessionState* state) {
+      Executor& executor = co_await this_executor();
+      PolicyWorker& worker = policy->here(executor);
+      static_cast<void>(co_await policy->run_hooks(worker, worker.epoch, Stage::kDisconnect, *state, nullptr, nullptr));
+    }
+  };
+  return Disconnect::run(this, &session);
 }
 
 void PipelinePolicy::refused(SessionState& session, Transaction* transaction, std::string_view why) {

@@ -45,6 +45,10 @@ class PipelinePolicy final : public Policy {
   void install(Executor& executor, const PreparedRules& prepared);
 
   bool trusts_proxy(const IpAddress& peer) const override;
+  bool has_hooks(Stage stage) const override {
+    return (hooked_.load(std::memory_order_relaxed) >> static_cast<unsigned>(stage)) & 1;
+  }
+  void reverse_answered(SessionState& session, Transaction* transaction) override;
   Task<Verdict> connect(SessionState& session) override;
   Task<Verdict> ehlo(SessionState& session) override;
   Task<Verdict> starttls(SessionState& session) override;
@@ -53,7 +57,7 @@ class PipelinePolicy final : public Policy {
   Task<Verdict> rcpt(Transaction& transaction, Recipient recipient) override;
   Task<Verdict> data(Transaction& transaction) override;
   Task<Decision> message(Transaction& transaction) override;
-  void disconnect(SessionState& session) override;
+  Task<void> disconnect(SessionState& session) override;
   Task<Result<MessageId>> commit(Transaction& transaction, Draft draft, const Decision& decision) override;
   void refused(SessionState& session, Transaction* transaction, std::string_view why) override;
 
@@ -65,9 +69,6 @@ class PipelinePolicy final : public Policy {
     std::string problem;  ///< for the log, when an alias is broken
   };
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
-  bool any_hooks(Stage stage) const {
-    return (hooked_.load(std::memory_order_relaxed) >> static_cast<unsigned>(stage)) & 1;
-  }
   Task<Verdict> session_stage(SessionState& session, Stage stage);
   Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
                           SessionState& session, Transaction* transaction, const Recipient* recipient);

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "core/pipeline/default_rules.h"
 #include "core/pipeline/fixture_for_tests.h"
 #include "core/pipeline/trail_reader.h"
 
@@ -275,6 +276,68 @@ TEST_CASE("the trail of a plain delivery, word for word") {
   const std::string shown =
       story.substr(story.find('\n') + 1, second - story.find('\n')) + "STARTED" + story.substr(end);
   CHECK(shown == expected);
+}
+
+Task<Verdict> say_goodbye(PipelinePolicy* policy, SessionState* session) {
+  co_await policy->disconnect(*session);
+  co_return Verdict{};
+}
+
+TEST_CASE("disconnect hooks all run, whatever they say, and no refusal is counted") {
+  PolicyWorld world;
+  world.rules = make_default_rules();
+  int calls = 0;
+  for (const char* name : {"first", "second"}) {
+    Hook hook{Stage::kDisconnect, name, {}, {}, {}, OnError::kDefer};
+    hook.handler = std::make_shared<FnHook>([&calls](const HookCall& call) {
+      CHECK(call.session.client.ehlo == "client.example");
+      ++calls;
+      return Result<Verdict>(Verdict::reject(550, "5.7.1", "too late"));
+    });
+    world.rules->hooks.push_back(hook);
+  }
+  Hook failing{Stage::kDisconnect, "third", {}, {}, {}, OnError::kReject};
+  failing.handler = std::make_shared<FnHook>([&calls](const HookCall&) {
+    ++calls;
+    return Result<Verdict>(fault("test.broken"));
+  });
+  world.rules->hooks.push_back(failing);
+  world.install();
+  CHECK(world.policy->has_hooks(Stage::kDisconnect));
+  CHECK_FALSE(world.policy->has_hooks(Stage::kConnect));
+  Talk talk(world);
+  talk.connect();
+  world.run(say_goodbye(world.policy.get(), &talk.session));
+  CHECK(calls == 3);
+  CHECK(world.log.count("hook.failed") == 1);
+  CHECK(world.metrics.render().find("postern_pipeline_hook_refusals_total{hook=\"first\"} 1") == std::string::npos);
+}
+
+TEST_CASE("the name of a client is an answered question of the trail, at connect or when it came") {
+  PolicyWorld world;
+  world.install();
+  const auto effects = [](const Trail& trail) {
+    std::vector<std::string> out;
+    for (const TrailEntry& entry : *Trail::decode(trail.bytes()))
+      if (entry.kind == TrailEntry::Kind::kEffect)
+        out.push_back(entry.name + " " + entry.question + " = " + entry.answer + " " + std::to_string(entry.micros));
+    return out;
+  };
+  Talk early(world);
+  early.session.client.reverse_name = "mx.example";
+  early.session.client.reverse_verified = true;
+  early.session.reverse = SessionState::Reverse{ReverseName::Status::kConfirmed, 2ms};
+  early.connect();
+  early.from("a@b.example");
+  const std::vector<std::string> expected{"dns.reverse 203.0.113.9 = confirmed mx.example 2000"};
+  CHECK(effects(early.mail->trail) == expected);
+  Talk late(world);
+  late.connect();
+  late.from("a@b.example");
+  late.session.reverse = SessionState::Reverse{ReverseName::Status::kNone, 1ms};
+  world.policy->reverse_answered(late.session, &*late.mail);
+  CHECK(effects(late.session.trail) == std::vector<std::string>{"dns.reverse 203.0.113.9 = none 1000"});
+  CHECK(effects(late.mail->trail) == effects(late.session.trail));
 }
 
 TEST_CASE("proxies are those of [[relay.proxy]]") {

@@ -146,6 +146,9 @@ TEST_CASE("session, mail and recipients show what is known") {
                    "session.tls.version .. session.id") == "is mxmxclient.exampleannTLSv1.3s1");
   CHECK(world.eval("local c = session.client return tostring(c.reverse_name) .. c.claimed_name .. c.port .. "
                    "tostring(c.ip.is_private)") == "is nilhost.example0false");
+  CHECK(world.eval("return tostring(session.client.reverse_status)") == "is nil");
+  world.session.reverse = SessionState::Reverse{ReverseName::Status::kUnconfirmed, 1ms};
+  CHECK(world.eval("return session.client.reverse_status") == "is unconfirmed");
   CHECK(world.eval("local ip = session.client.ip return tostring(ip:in_network('10.0.0.0/8', '203.0.113.0/24')) .. "
                    "tostring(ip:in_network()) .. "
                    "tostring(ip == postern.ip '203.0.113.9') .. ip .. '/' .. tostring(postern.ip 'x')") ==

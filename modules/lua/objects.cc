@@ -75,6 +75,10 @@ int client_index(lua_State* L) {
   if (name == "local_port") return lua_pushinteger(L, client.local_port), 1;
   if (name == "reverse_name") return push_text_or_nil(L, client.reverse_verified ? client.reverse_name : "");
   if (name == "claimed_name") return push_text_or_nil(L, client.reverse_name);
+  if (name == "reverse_status") {
+    const auto& reverse = handle.call(L).session->reverse;
+    return push_text_or_nil(L, reverse ? to_string(reverse->status) : std::string_view());
+  }
   return no_field(L, "client", name);
 }
 

@@ -328,9 +328,6 @@ int on(lua_State* L) {
     hook.name = fmt::format("{}:{}", hook.origin.source ? hook.origin.source->name() : "?", hook.origin.line);
   const std::optional<Stage> stage = check_stage(stage_name, loader, hook.origin);
   if (!stage) return 0;
-  if (*stage == Stage::kDisconnect)
-    loader.diagnostics().warning(hook.origin, "lint.hook_not_called",
-                                 "the hook \"disconnect\" is not called by this release");
   hook.stage = *stage;
   hook.handler = std::make_shared<LuaHook>(loader.state(), loader.keep(L, function));
   if (roles.empty()) loader.rules().hooks.push_back(hook);

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "postern/dns_fake.h"
 #include "postern/message.h"
 #include "postern/sim.h"
 #include "postern/spool.h"
@@ -45,6 +46,9 @@ class FakePolicy final : public Policy {
   std::vector<Accepted> messages;
   std::vector<std::string> refusals;
   int disconnects = 0;
+  std::function<Task<void>(SessionState&)> at_disconnect;
+  std::set<Stage> hooked{Stage::kDisconnect};
+  std::vector<std::string> named;  ///< answers about names that came after connect
 
   Task<Verdict> connect(SessionState& s) override {
     return Task<Verdict>::ready(at_connect ? at_connect(s) : Verdict{});
@@ -62,7 +66,15 @@ class FakePolicy final : public Policy {
   Task<Decision> message(Transaction& t) override {
     return Task<Decision>::ready(at_message ? at_message(t) : all(t, {250, "2.0.0", "Ok"}));
   }
-  void disconnect(SessionState&) override { ++disconnects; }
+  Task<void> disconnect(SessionState& s) override {
+    ++disconnects;
+    if (at_disconnect) return at_disconnect(s);
+    return Task<void>::ready();
+  }
+  bool has_hooks(Stage stage) const override { return hooked.contains(stage); }
+  void reverse_answered(SessionState& s, Transaction* t) override {
+    named.push_back(s.client.reverse_name + (t ? " in mail" : ""));
+  }
   Task<Result<MessageId>> commit(Transaction& t, Draft draft, const Decision&) override;
   void refused(SessionState&, Transaction*, std::string_view why) override { refusals.emplace_back(why); }
 
@@ -83,6 +95,13 @@ class FakeAuth final : public Authenticator {
   Task<AuthOutcome> check_apop(std::string, std::string, std::string, AuthFacts) override {
     return Task<AuthOutcome>::ready({});
   }
+};
+
+class FakeDns final : public Resolvers {
+ public:
+  explicit FakeDns(Executor& executor) : resolver(executor) {}
+  FakeResolver resolver;
+  Resolver& of(const Executor&) override { return resolver; }
 };
 
 class FakeTls final : public TlsService {
@@ -126,6 +145,7 @@ class House {
   FakePolicy policy;
   FakeAuth auth;
   FakeTls tls;
+  FakeDns dns{sim.worker(0)};
   std::unique_ptr<Spool> spool = make_memory_spool();
   Metrics registry;
   SmtpMetrics metrics;
@@ -148,6 +168,7 @@ class Dialogue {
   Dialogue& expect(int code);
   Dialogue& expect(int code, std::string_view part);
   Dialogue& expect_end();
+  Dialogue& wait(Duration time) { return house_.sim.run_for(time), *this; }
   Dialogue& expect_silence();
   /// As an ordinary client begins.
   Dialogue& hello(std::string_view verb = "EHLO") {

@@ -137,6 +137,7 @@ House::House(HouseOptions options)
                                                 .spool = *spool,
                                                 .auth = &auth,
                                                 .tls = &tls,
+                                                .dns = &dns,
                                                 .overload = nullptr,
                                                 .limiter = limiter,
                                                 .metrics = metrics,

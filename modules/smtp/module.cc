@@ -19,6 +19,8 @@ class SmtpModule final : public Module {
     const bool have_auth = core.check_only || core.services.find<Authenticator>() != nullptr || !prepared_;
     const bool have_tls = core.check_only || (tls && tls->server() != nullptr) || !prepared_;
     check_settings(core.config->get<Settings>(), have_auth, have_tls, diagnostics);
+    // A reload reads its certificates after this: prepare_reload looks then.
+    if (tls && !prepared_) check_certificates(core.config->get<Settings>(), *tls, diagnostics);
   }
 
   Result<void> prepare(Core& core, Log& log) override {
@@ -43,6 +45,10 @@ class SmtpModule final : public Module {
   }
 
   Result<void> prepare_reload(Core& core, Log&) override {
+    Diagnostics diagnostics;
+    if (auto* tls = core.services.find<TlsService>())
+      check_certificates(core.config->get<Settings>(), *tls, diagnostics);
+    if (diagnostics.has_errors()) return fault("smtp.no-certificate", diagnostics.render());
     for (const ListenerSettings& listener : core.config->get<Settings>().listeners)
       if (auto ready = check_tls(core, listener); !ready) return ready;
     return {};
@@ -55,6 +61,7 @@ class SmtpModule final : public Module {
                                                        .spool = core.services.need<Spool>(),
                                                        .auth = core.services.find<Authenticator>(),
                                                        .tls = core.services.find<TlsService>(),
+                                                       .dns = core.services.find<Resolvers>(),
                                                        .overload = core.services.find<Overload>(),
                                                        .limiter = *limiter_,
                                                        .metrics = *metrics_,

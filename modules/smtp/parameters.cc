@@ -213,6 +213,19 @@ std::optional<Reply> store_text(std::optional<std::string>& out, std::string_vie
   return std::nullopt;
 }
 
+std::optional<Reply> store_name(std::optional<DeclaredName>& out, std::string_view value) {
+  std::optional<std::string> name;
+  if (auto wrong = store_text(name, value)) return wrong;
+  out = DeclaredName{std::move(*name), equal_folded(value, "[TEMPUNAVAIL]")};
+  return std::nullopt;
+}
+std::optional<Reply> store_protocol(std::optional<bool>& out, std::string_view value) {
+  const bool esmtp = equal_folded(value, "ESMTP");
+  if (!esmtp && !equal_folded(value, "SMTP")) return syntax("XCLIENT: PROTO is SMTP or ESMTP");
+  out = esmtp;
+  return std::nullopt;
+}
+
 }  // namespace
 
 OrReply<XclientArguments> parse_xclient(std::string_view text) {
@@ -221,10 +234,10 @@ OrReply<XclientArguments> parse_xclient(std::string_view text) {
   auto wrong = each_parameter(text, true, [&](const Parameter& p) -> std::optional<Reply> {
     const auto is = [&](std::string_view name) { return equal_folded(p.name, name); };
     if (!p.value) return syntax("XCLIENT: a value is missing");
-    if (is("NAME")) return store_text(out.name, *p.value);
+    if (is("NAME")) return store_name(out.name, *p.value);
     if (is("HELO")) return store_text(out.helo, *p.value);
     if (is("LOGIN")) return store_text(out.login, *p.value);
-    if (is("PROTO")) return store_text(out.proto, *p.value);
+    if (is("PROTO")) return store_protocol(out.esmtp, *p.value);
     if (is("ADDR")) return store_address(out.addr, *p.value);
     if (is("DESTADDR")) return store_address(out.destaddr, *p.value);
     if (is("PORT")) return store_port(out.port, *p.value);

@@ -55,9 +55,17 @@ struct BdatArguments {
 };
 OrReply<BdatArguments> parse_bdat(std::string_view argument);
 
+/// XCLIENT NAME: the verified name of a client's address, or why there is none.
+struct DeclaredName {
+  std::string name;        ///< empty: [UNAVAILABLE] or [TEMPUNAVAIL]
+  bool temporary = false;  ///< [TEMPUNAVAIL]
+};
+
 /// XCLIENT's attributes. Outer optional: given; an empty text: [UNAVAILABLE] or [TEMPUNAVAIL].
 struct XclientArguments {
-  std::optional<std::string> name, helo, login, proto;
+  std::optional<DeclaredName> name;
+  std::optional<std::string> helo, login;
+  std::optional<bool> esmtp;  ///< PROTO
   std::optional<std::string> addr, destaddr;
   std::optional<std::uint16_t> port, destport;
 };

@@ -16,7 +16,7 @@ void append_safe(std::string& out, std::string_view text) {
       out += c;
 }
 
-void append_from(std::string& out, const ClientInfo& client) {
+void append_from(std::string& out, const ClientInfo& client, bool name_asked) {
   // The ABNF wants a domain or literal here; what is neither was let in for a user's program and is shown in the
   // comment.
   const bool usable = is_helo_name(client.ehlo);
@@ -34,6 +34,8 @@ void append_from(std::string& out, const ClientInfo& client) {
   if (!client.reverse_name.empty()) {
     append_safe(out, client.reverse_name);
     out += client.reverse_verified ? " " : " (may be forged) ";
+  } else if (name_asked) {
+    out += "unknown ";
   }
   out += client.ip.literal();
   out += ')';
@@ -58,7 +60,7 @@ std::string make_received(const ReceivedFacts& facts) {
   std::string out;
   out.reserve(320);
   out += "Received: ";
-  append_from(out, facts.client);
+  append_from(out, facts.client, facts.name_asked);
   append_tls(out, facts.client);
   out += "\r\n\tby ";
   out += facts.hostname;

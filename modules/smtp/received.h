@@ -19,6 +19,7 @@ struct ReceivedFacts {
   std::string_view hostname;
   MessageId id;
   WallTime when;
+  bool name_asked = false;  ///< of the client's address: "unknown" stands where it has no name
 };
 
 /// The whole field with its folds and CRLF.

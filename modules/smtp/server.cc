@@ -45,8 +45,9 @@ Server::Server(Executor& executor, Log log, ServerParts its_parts)
       executor_(executor),
       log_(std::move(log)),
       session_prefix_(random_u64() & 0xFFFFF),
-      nursery_(executor) {
-  nursery_.on_error = [this](std::exception_ptr error) {
+      nursery_(executor),
+      lookups_(executor) {
+  nursery_.on_error = lookups_.on_error = [this](std::exception_ptr error) {
     try {
       std::rethrow_exception(error);
     } catch (const std::exception& bug) {
@@ -138,13 +139,42 @@ std::string Server::next_session_id() {
   return fmt::format("{:x}-{:x}-{:x}", session_prefix_, executor_.index(), ++session_count_ & 0xFFFFFF);
 }
 
+namespace {
+
+/// At a time; beyond, a client has no name. Few sessions end before their answer is here, so this is never met but by
+/// a flood of connections.
+constexpr std::size_t kMaxLookups = 10'000;
+
+Task<void> look_up(Resolver* resolver, Executor* executor, std::shared_ptr<ReverseLookup> lookup, IpAddress ip) {
+  lookup->found = co_await resolver->reverse_name(std::move(ip), Deadline::at(lookup->until));
+  lookup->took = executor->now() - lookup->asked;
+  lookup->answered.set();
+}
+
+}  // namespace
+
+std::shared_ptr<ReverseLookup> Server::ask_name(const IpAddress& ip, Duration patience) {
+  if (!parts.dns) return nullptr;
+  auto lookup = std::make_shared<ReverseLookup>();
+  lookup->asked = executor_.now();
+  lookup->until = lookup->asked + patience;
+  if (lookups_.size() < kMaxLookups)
+    lookups_.spawn(look_up(&parts.dns->of(executor_), &executor_, lookup, ip));
+  else
+    lookup->answered.set();
+  return lookup;
+}
+
 Task<void> Server::drain(Deadline deadline) {
   draining_ = true;
   listeners_.clear();
   for (Session* session = first_; session; session = session->next_) session->drain();
-  if (co_await nursery_.join_until(deadline)) co_return;
-  nursery_.cancel();
-  co_await nursery_.join();
+  if (!co_await nursery_.join_until(deadline)) {
+    nursery_.cancel();
+    co_await nursery_.join();
+  }
+  lookups_.cancel();  // the answers are for nobody
+  co_await lookups_.join();
 }
 
 }  // namespace postern::smtp

@@ -10,6 +10,7 @@
 
 #include "connection_limiter.h"
 #include "postern/auth.h"
+#include "postern/dns.h"
 #include "postern/log.h"
 #include "postern/metrics.h"
 #include "postern/nursery.h"
@@ -18,6 +19,7 @@
 #include "postern/spool.h"
 #include "postern/stream.h"
 #include "postern/tls.h"
+#include "reverse_lookup.h"
 #include "settings.h"
 
 namespace postern::smtp {
@@ -63,6 +65,7 @@ struct ServerParts {
   Spool& spool;
   Authenticator* auth = nullptr;  ///< null: no module provides it
   TlsService* tls = nullptr;
+  Resolvers* dns = nullptr;      ///< null: no names are asked for
   Overload* overload = nullptr;  ///< null: nobody measures
   ConnectionLimiter& limiter;
   SmtpMetrics& metrics;
@@ -90,6 +93,8 @@ class Server {
   void joined(Session& session);
   void left(Session& session);
   std::string next_session_id();
+  /// Asks for the name of an address; null when nobody can be asked.
+  std::shared_ptr<ReverseLookup> ask_name(const IpAddress& ip, Duration patience);
   Executor& executor() { return executor_; }
   const Log& log() const { return log_; }
   unsigned worker() const { return executor_.index(); }
@@ -109,6 +114,7 @@ class Server {
   std::uint64_t session_prefix_;
   std::uint32_t session_count_ = 0;
   Nursery nursery_;
+  Nursery lookups_;  // of names; apart, since nursery_'s size is the number of sessions
   std::vector<std::unique_ptr<Listener>> listeners_;  // end first
 };
 

@@ -32,6 +32,7 @@ Session::Session(Server& server, std::shared_ptr<const Listening> on, std::uniqu
                  CancelToken parent)
     : server_(server),
       on_(std::move(on)),
+      parent_(parent),
       cancel_(parent.state()),
       context_{&server.executor(), &cancel_},
       stream_(server.executor(), std::move(socket)),
@@ -71,6 +72,7 @@ Task<void> Session::run(std::unique_ptr<Session> self) {
   Context parting{session.context_.executor, nullptr};
   co_await Enter{end == End::kCancelled ? parting : session.context_};
   co_await session.part(end);
+  co_await session.farewell();
 }
 
 Task<void> Session::serve() {
@@ -209,7 +211,6 @@ void Session::end_with(End end, std::string_view why) {
   if (end == End::kCancelled) say(replies::kDraining);
   if (end == End::kOverloaded) say(replies::kServerBusy);
   if (end == End::kInternal) say(replies::kInternal);
-  if (greeted_) policy().disconnect(state_);
   log_end(end, why);
 }
 
@@ -250,6 +251,20 @@ Task<void> Session::linger() {
     seen += stream_.buffered().size();
     stream_.consume(stream_.buffered().size());
   }
+}
+
+/// Hooks hear of the end once the client has gone: what they wait for keeps nobody waiting.
+Task<void> Session::farewell() {
+  if (!greeted_ || !policy().has_hooks(Stage::kDisconnect)) return Task<void>::ready();
+  return last_hooks();
+}
+
+Task<void> Session::last_hooks() {
+  CancelState cancel(parent_.state());  // a session that was cancelled because it was idle still has its last hooks
+  Context context{context_.executor, &cancel};
+  co_await Enter{context};
+  co_await name_for(Stage::kDisconnect);
+  co_await policy().disconnect(state_);
 }
 
 void Session::drain() {

@@ -2,6 +2,7 @@
 //
 //   session.cc        the loop, order of commands, answers, the end
 //   session_hello.cc  what comes first: PROXY, limits, TLS, greeting; EHLO, XCLIENT
+//   session_name.cc   the name of the client's address
 //   session_simple.cc NOOP, RSET, VRFY, HELP, QUIT and what is not implemented
 //   session_mail.cc   MAIL, RCPT
 //   session_data.cc   DATA and BDAT: the text
@@ -24,9 +25,11 @@
 
 #include "command.h"
 #include "mail.h"
+#include "parameters.h"
 #include "postern/auth.h"
 #include "postern/pipeline.h"
 #include "postern/stream.h"
+#include "reverse_lookup.h"
 #include "server.h"
 
 namespace postern::smtp {
@@ -63,6 +66,8 @@ class Session {
   void refuse(const Verdict& verdict, std::string_view stage, std::string_view recipient = {});
   void end_with(End end, std::string_view why);
   Task<void> part(End end);
+  Task<void> farewell();
+  Task<void> last_hooks();
   Task<void> linger();
   void log_end(End end, std::string_view why) const;
   bool offers_tls() const;
@@ -89,7 +94,13 @@ class Session {
   std::string extensions() const;
   Task<void> on_xclient(Command command);
   bool may_xclient() const;
+  void declare_name(const std::optional<DeclaredName>& declared);
   void forget_client();  ///< back to the state before EHLO
+
+  // session_name.cc
+  void ask_name();
+  Task<void> name_for(Stage stage, Transaction* transaction = nullptr);
+  Task<void> take_name(Stage stage, Transaction* transaction);
 
   // session_simple.cc
   Task<void> on_noop(Command command);
@@ -141,13 +152,15 @@ class Session {
   std::shared_ptr<const Listening> on_;
   Session* next_ = nullptr;  // in the server's list
   Session* prev_ = nullptr;
+  CancelToken parent_;
   CancelState cancel_;
   Context context_;
   Stream stream_;
   SessionState state_;
-  std::unique_ptr<Mail> mail_;  // from MAIL to any end: destroying it is the only reset
-  IpAddress counted_;           // in the limiter, when is_counted_
-  IpAddress transport_;         // who is connected, whoever it speaks for
+  std::unique_ptr<Mail> mail_;             // from MAIL to any end: destroying it is the only reset
+  IpAddress counted_;                      // in the limiter, when is_counted_
+  IpAddress transport_;                    // who is connected, whoever it speaks for
+  std::shared_ptr<ReverseLookup> lookup_;  // on its way; null: not asked for, or taken
   std::uint64_t text_bytes_ = 0;
   std::uint32_t messages_ = 0;
   std::uint32_t commands_ = 0;  // since the last accepted message
@@ -155,10 +168,12 @@ class Session {
   std::uint32_t unknown_ = 0;
   std::uint16_t auth_failures_ = 0;
   bool is_counted_ = false;
-  bool hello_ = false;       // EHLO, HELO or LHLO was accepted
-  bool fixed_helo_ = false;  // XCLIENT said what the client's EHLO was
-  bool waiting_ = false;     // for a command
-  bool closing_ = false;     // after the present answer
+  bool hello_ = false;               // EHLO, HELO or LHLO was accepted
+  bool esmtp_ = false;               // it was not HELO: what this session speaks, whatever client it speaks for
+  bool fixed_helo_ = false;          // XCLIENT said what the client's EHLO was
+  std::optional<bool> fixed_esmtp_;  // XCLIENT said which protocol the client spoke
+  bool waiting_ = false;             // for a command
+  bool closing_ = false;             // after the present answer
   bool answer_now_ = false;
   bool greeted_ = false;
   bool quit_ = false;

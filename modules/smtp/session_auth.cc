@@ -33,6 +33,7 @@ Task<void> Session::on_starttls(Command) {
   co_await stream_.start_tls(*on_->tls, Deadline::after(settings().tls_timeout));
   forget_client();  // RFC 3207 §4.2: what the client said before counts for nothing
   note_tls();
+  co_await name_for(Stage::kStarttls);
   const Verdict verdict = co_await policy().starttls(state_);
   if (verdict.refuses()) {
     refuse(verdict, "starttls");
@@ -168,6 +169,7 @@ Task<void> Session::auth_ended(AuthOutcome outcome) {
       co_return say(replies::kAuthMalformed);
   }
   state_.client.auth_user = std::move(outcome.account);
+  co_await name_for(Stage::kAuth);
   const Verdict verdict = co_await policy().auth(state_);
   if (verdict.refuses()) {
     state_.client.auth_user.clear();

@@ -198,6 +198,7 @@ Task<void> Session::header_arrived(Mail& mail) {
                         .random = server_.executor().random()};
   if (auto mended = mend_header(intake.draft.header(), intake.header, rules))
     intake.draft.replace_header(std::move(*mended));
+  co_await name_for(Stage::kData, &transaction);
   Verdict verdict = co_await policy().data(transaction);
   if (verdict.refuses() && !intake.refusal) intake.refusal = std::move(verdict);
 }

@@ -18,11 +18,13 @@ Task<void> Session::finish(std::unique_ptr<Mail> mail) {
     answer_refused(*mail);
     co_return;
   }
+  if (lookup_) co_await take_name(Stage::kMessage, &transaction);
   intake.draft.prepend(make_received({.client = state_.client,
                                       .envelope = transaction.envelope,
                                       .hostname = on_->hostname,
                                       .id = intake.draft.id(),
-                                      .when = server_.executor().wall()}));
+                                      .when = server_.executor().wall(),
+                                      .name_asked = state_.reverse.has_value()}));
   const std::size_t named = transaction.envelope.recipients.size();  // "root" may rewrite them
   const Decision decision = co_await policy().message(transaction);
   if (decision.refuses_all()) {

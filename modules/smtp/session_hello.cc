@@ -30,6 +30,7 @@ Task<bool> Session::open() {
   if (proxied && !co_await read_proxy_header()) co_return false;
   fill_client();
   if (!co_await enter_limits()) co_return false;
+  ask_name();
   if (listener().tls_mode() == TlsMode::kImplicit) {
     if (!on_->tls) co_return false;  // nothing can be said in a protocol that cannot be spoken
     co_await stream_.start_implicit_tls(*on_->tls, Deadline::after(settings().tls_timeout));
@@ -104,6 +105,7 @@ Task<bool> Session::greet() {
     }
   }
   greeted_ = true;
+  co_await name_for(Stage::kConnect);
   const Verdict verdict = co_await policy().connect(state_);
   if (verdict.refuses()) {
     refuse(verdict, "connect");
@@ -132,7 +134,9 @@ void Session::note_tls() {
 void Session::forget_client() {
   end_transaction("session began anew");
   hello_ = false;
+  esmtp_ = false;
   fixed_helo_ = false;
+  fixed_esmtp_.reset();
   state_.client.ehlo.clear();
   state_.client.esmtp = false;
   state_.client.auth_user.clear();
@@ -159,8 +163,10 @@ Task<void> Session::hello(std::string name, Verb verb) {
     co_return;
   }
   end_transaction("EHLO");  // RFC 5321 §4.1.4: as RSET
-  state_.client.esmtp = verb != Verb::kHelo;
+  esmtp_ = verb != Verb::kHelo;
+  state_.client.esmtp = fixed_esmtp_.value_or(esmtp_);
   if (!fixed_helo_) state_.client.ehlo = std::move(name);
+  co_await name_for(Stage::kEhlo);
   const Verdict verdict = co_await policy().ehlo(state_);
   if (verdict.refuses()) {
     hello_ = false;
@@ -198,6 +204,20 @@ bool Session::may_xclient() const {
   return !listener().address.is_unix() && within(listener().xclient, transport_);
 }
 
+/// XCLIENT named the client, or another address whose name is then to be asked for.
+void Session::declare_name(const std::optional<DeclaredName>& declared) {
+  ClientInfo& client = state_.client;
+  client.reverse_name.clear();
+  client.reverse_verified = false;
+  if (!declared) return ask_name();
+  lookup_.reset();
+  client.reverse_name = declared->name;
+  client.reverse_verified = !declared->name.empty();  // NAME is only sent when it was verified
+  state_.reverse = SessionState::Reverse{.status = client.reverse_verified ? ReverseName::Status::kConfirmed
+                                                   : declared->temporary   ? ReverseName::Status::kTryLater
+                                                                           : ReverseName::Status::kNone};
+}
+
 Task<void> Session::on_xclient(Command command) {
   if (!may_xclient()) {
     say(replies::kNoXclient);
@@ -215,10 +235,7 @@ Task<void> Session::on_xclient(Command command) {
   if (arguments->port) client.port = *arguments->port;
   if (arguments->destaddr) client.local_ip = IpAddress::parse(*arguments->destaddr).value_or(IpAddress());
   if (arguments->destport) client.local_port = *arguments->destport;
-  if (arguments->addr || arguments->name) {
-    client.reverse_name = arguments->name.value_or(std::string());
-    client.reverse_verified = !client.reverse_name.empty();  // NAME is only sent when it was verified
-  }
+  if (arguments->addr || arguments->name) declare_name(arguments->name);
   if (arguments->login && !arguments->login->empty()) {
     client.auth_user = *arguments->login;
     client.auth_mechanism = "XCLIENT";
@@ -227,6 +244,9 @@ Task<void> Session::on_xclient(Command command) {
     client.ehlo = *arguments->helo;
     fixed_helo_ = true;
   }
+  fixed_esmtp_ = arguments->esmtp;
+  client.esmtp = fixed_esmtp_.value_or(false);
+  co_await name_for(Stage::kConnect);
   const Verdict verdict = co_await policy().connect(state_);
   if (verdict.refuses()) {
     refuse(verdict, "connect");

@@ -99,6 +99,25 @@ TEST_CASE("XCLIENT is for named hosts, and begins the session anew") {
   CHECK(house.messages.at(1).client.auth_user == "");
 }
 
+TEST_CASE("XCLIENT PROTO is the protocol of Received, whatever the proxy itself speaks") {
+  House house("xclient = [\"198.51.100.7/32\"]");
+  Dialogue talk(house);
+  talk.hello();
+  talk.send("XCLIENT PROTO=LMTP").expect(501).send("XCLIENT PROTO=[UNAVAILABLE]").expect(501);
+  const auto received = [&](const char* attributes, const char* hello, const char* from) {
+    talk.send(std::string("XCLIENT ") + attributes).expect(220).send(hello).expect(250).send(from).expect(250);
+    talk.send("RCPT TO:<b@y.example>").expect(250).send("DATA").expect(354).raw("\r\n.\r\n").expect(250);
+    const std::string& prefix = house.messages.back().prefix;
+    const std::size_t at = prefix.find(" with ") + 6;
+    return prefix.substr(at, prefix.find(' ', at) - at);
+  };
+  CHECK(received("PROTO=SMTP", "EHLO x.example", "MAIL FROM:<a@x.example> SIZE=10") == "SMTP");
+  CHECK(received("PROTO=ESMTP", "HELO x.example", "MAIL FROM:<a@x.example>") == "ESMTP");
+  CHECK(received("proto=esmtp LOGIN=joe", "HELO x.example", "MAIL FROM:<a@x.example>") == "ESMTPA");
+  talk.send("MAIL FROM:<a@x.example> SIZE=10").expect(555);  // this session speaks HELO
+  CHECK(received("ADDR=203.0.113.9", "EHLO x.example", "MAIL FROM:<a@x.example>") == "ESMTP");
+}
+
 TEST_CASE("one address may have so many sessions, counted over all workers") {
   HouseOptions options{.settings = "max_connections_per_ip = 2\nconnection_limit_exempt = [\"203.0.113.0/24\"]",
                        .listener = {},

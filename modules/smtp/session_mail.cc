@@ -14,7 +14,7 @@ Task<void> Session::on_mail(Command command) {
     say_last(replies::kTooManyMessages);
     co_return;
   }
-  auto arguments = parse_mail(command.argument, {.esmtp = state_.client.esmtp,
+  auto arguments = parse_mail(command.argument, {.esmtp = esmtp_,
                                                  .lenient = lenient(),
                                                  .smtputf8 = settings().smtputf8,
                                                  .dsn = settings().dsn,
@@ -40,6 +40,7 @@ Task<void> Session::on_mail(Command command) {
   envelope.smtputf8 = arguments->smtputf8;
   envelope.ret = arguments->ret;
   envelope.envid = std::move(arguments->envid);
+  co_await name_for(Stage::kMail);  // before the transaction's trail is begun from the session's
   const Verdict verdict = co_await policy().mail(transaction);
   if (verdict.refuses()) {
     refuse(verdict, "mail");
@@ -56,16 +57,16 @@ Task<void> Session::on_rcpt(Command command) {
     say(replies::kTooManyRecipients);  // RFC 5321 §4.5.3.1.10
     co_return;
   }
-  auto recipient = parse_rcpt(command.argument, {.esmtp = state_.client.esmtp,
-                                                 .lenient = lenient(),
-                                                 .smtputf8 = transaction.envelope.smtputf8,
-                                                 .dsn = settings().dsn});
+  auto recipient = parse_rcpt(
+      command.argument,
+      {.esmtp = esmtp_, .lenient = lenient(), .smtputf8 = transaction.envelope.smtputf8, .dsn = settings().dsn});
   if (!recipient) {
     say(recipient.error());
     co_return;
   }
   std::string name;
   if (server_.log().enabled(LogLevel::kInfo)) name = recipient->address.to_string();
+  co_await name_for(Stage::kRcpt, &transaction);
   const Verdict verdict = co_await policy().rcpt(transaction, std::move(*recipient));
   if (verdict.refuses()) {
     mail_->some_refused = true;

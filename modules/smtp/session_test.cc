@@ -17,7 +17,7 @@ TEST_CASE("a message goes from greeting to QUIT") {
   CHECK(mail.body == "\r\nbody\r\n");
   CHECK(mail.envelope.sender.to_string() == "a@x.example");
   CHECK(mail.prefix.starts_with(
-      "Received: from client.example.org ([198.51.100.7])\r\n\tby mx.example.org with ESMTP id "));
+      "Received: from client.example.org (unknown [198.51.100.7])\r\n\tby mx.example.org with ESMTP id "));
   CHECK(mail.prefix.find("for <b@y.example>;") != std::string::npos);
   CHECK(house.policy.disconnects == 1);
   REQUIRE(house.log.last("smtp.accepted"));
@@ -284,4 +284,59 @@ TEST_CASE("a browser is shown the door before its headers can be commands") {
       .expect(500)
       .expect_end();
   CHECK(house.metrics.commands.value() == 1);
+}
+
+namespace {
+Task<void> slow_goodbye(bool* said) {
+  co_await sleep_for(10s);
+  *said = true;
+}
+Task<void> drain_within(House* house, Duration time, bool* done) {
+  co_await house->server->drain(Deadline::after(time));
+  *done = true;
+}
+}  // namespace
+
+TEST_CASE("the disconnect hook hears of every end of a greeted session, and keeps no client waiting") {
+  House house;
+  bool said = false;
+  house.policy.at_disconnect = [&](SessionState&) { return slow_goodbye(&said); };
+  Dialogue quits(house), leaves(house);
+  quits.hello().send("QUIT").expect(221).expect_end();
+  CHECK_FALSE(said);  // the client is gone, the hook still waits
+  house.sim.run_for(11s);
+  CHECK(said);
+  leaves.hello().envelope();
+  leaves.client().close();
+  house.run();
+  CHECK(house.policy.disconnects == 2);
+  CHECK(house.server->sessions() == 1);
+  house.sim.run_for(11s);
+  CHECK(house.server->sessions() == 0);
+  house.policy.hooked.clear();  // no hook: nobody is called
+  Dialogue plain(house);
+  plain.hello().send("QUIT").expect(221).expect_end();
+  CHECK(house.policy.disconnects == 2);
+}
+
+TEST_CASE("a drain lets the hooks of idle sessions run, not beyond its deadline") {
+  House house;
+  bool said = false;
+  house.policy.at_disconnect = [&](SessionState&) { return slow_goodbye(&said); };
+  Dialogue one(house);
+  one.hello();
+  bool done = false;
+  SUBCASE("with time") {
+    house.nursery->spawn(drain_within(&house, 20s, &done));
+    house.sim.run_for(15s);
+    CHECK(said);
+  }
+  SUBCASE("without") {
+    house.nursery->spawn(drain_within(&house, 5s, &done));
+    house.sim.run_for(6s);
+    CHECK_FALSE(said);
+  }
+  CHECK(done);
+  CHECK(house.policy.disconnects == 1);
+  CHECK(house.server->sessions() == 0);
 }

@@ -24,6 +24,10 @@ bool ListenerSettings::offers_auth() const {
   return auth.value_or(is_submission());
 }
 
+ReverseNames ListenerSettings::reverse_names() const {
+  return reverse_lookup.value_or(role == SessionRole::kMx ? ReverseNames::kOn : ReverseNames::kOff);
+}
+
 void describe(Schema<ListenerSettings>& s) {
   s.table("listener", "One address on which SMTP or LMTP is spoken.");
   s.field("name", &ListenerSettings::name, "Its name in logs, rules and metrics.")
@@ -65,6 +69,11 @@ void describe(Schema<ListenerSettings>& s) {
       .applies(Apply::kNewSessions);
   s.field("greet_pause", &ListenerSettings::greet_pause, "Silence before the greeting here; else that of [smtp].")
       .range(0s, 60s)
+      .applies(Apply::kNewSessions);
+  s.field("reverse_lookup", &ListenerSettings::reverse_lookup,
+          "Whether the name of a client's address is asked of the DNS, for rules, logs and Received: off; on, but not "
+          "for clients on this machine; all. Without it: on for mx, off elsewhere.")
+      .names({{"off", ReverseNames::kOff}, {"on", ReverseNames::kOn}, {"all", ReverseNames::kAll}})
       .applies(Apply::kNewSessions);
 }
 
@@ -110,6 +119,9 @@ void describe_times(Schema<Settings>& s) {
   s.field("tls_timeout", &Settings::tls_timeout, "Time for a TLS handshake.").range(1s, 10min);
   s.field("auth_timeout", &Settings::auth_timeout, "Wait for each answer within AUTH.").range(1s, 1h);
   s.field("proxy_timeout", &Settings::proxy_timeout, "Wait for a PROXY header.").range(1s, 1min);
+  s.field("reverse_timeout", &Settings::reverse_timeout,
+          "Time from the connection on in which the name of its address must be found; after that it has none.")
+      .range(100ms, 30s);
   s.field("greet_pause", &Settings::greet_pause,
           "Silence before the greeting on mx listeners; who speaks earlier is refused. 0 greets at once.")
       .range(0s, 60s);
@@ -166,6 +178,17 @@ void check_settings(const Settings& settings, bool have_auth, bool have_tls, Dia
       diagnostics.warning(listener.origin("allow_plaintext_auth"), "smtp.plaintext-auth",
                           "passwords may cross this listener in the clear");
   }
+}
+
+void check_certificates(const Settings& settings, TlsService& tls, Diagnostics& diagnostics) {
+  const auto all = tls.server();
+  if (!all) return;
+  const std::vector<std::string> names = all->names();
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  for (const ListenerSettings& listener : settings.listeners)
+    if (!listener.certificate.empty() && listener.tls_mode() != TlsMode::kNone && !tls.server(listener.certificate))
+      diagnostics.error(listener.origin("certificate"), "no certificate is for \"" + listener.certificate + "\"",
+                        did_you_mean(listener.certificate, known));
 }
 
 }  // namespace postern::smtp

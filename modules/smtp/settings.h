@@ -13,6 +13,7 @@
 
 #include "postern/config.h"
 #include "postern/envelope.h"
+#include "postern/tls.h"
 
 namespace postern::smtp {
 
@@ -24,6 +25,12 @@ enum class TlsMode : std::uint8_t {
 };
 
 enum class BareNewline : std::uint8_t { kRefuse, kNormalize };
+/// Whose name is asked of the DNS (reverse look-up).
+enum class ReverseNames : std::uint8_t {
+  kOff,
+  kOn,   ///< of clients elsewhere
+  kAll,  ///< of those on loopback too
+};
 enum class VrfyAnswer : std::uint8_t { kNoncommittal, kDisabled };
 
 struct ListenerSettings : Located {
@@ -39,9 +46,11 @@ struct ListenerSettings : Located {
   std::uint32_t unix_mode = 0660;
   std::optional<Size> max_message_size;
   std::optional<Duration> greet_pause;
+  std::optional<ReverseNames> reverse_lookup;
 
   TlsMode tls_mode() const;
   bool offers_auth() const;
+  ReverseNames reverse_names() const;
   bool is_submission() const { return role == SessionRole::kSubmission || role == SessionRole::kSubmissions; }
   bool is_lmtp() const { return role == SessionRole::kLmtp; }
 };
@@ -71,6 +80,7 @@ struct Settings : Located {
   Duration tls_timeout = 30s;
   Duration auth_timeout = 2min;
   Duration proxy_timeout = 10s;
+  Duration reverse_timeout = 5s;
   Duration greet_pause = 0s;
   Duration auth_failure_delay = 1s;
 
@@ -89,5 +99,7 @@ void describe(Schema<Settings>& s);
 
 /// What cannot be said of one field alone: names twice, addresses twice, TLS that the role contradicts.
 void check_settings(const Settings& settings, bool have_auth, bool have_tls, Diagnostics& diagnostics);
+/// Listeners whose `certificate` is the name of none; nothing is said when there is no certificate at all.
+void check_certificates(const Settings& settings, TlsService& tls, Diagnostics& diagnostics);
 
 }  // namespace postern::smtp

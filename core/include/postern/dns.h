@@ -178,6 +178,8 @@ struct ReverseName {
   std::string name;  ///< of kConfirmed; of kUnconfirmed the first claimed one, for the log
   bool confirmed() const { return status == Status::kConfirmed; }
 };
+/// "confirmed", "unconfirmed", "none", "temporary".
+std::string_view to_string(ReverseName::Status status);
 
 /// What a worker's resolver has done since it was made.
 struct DnsStats {

@@ -95,7 +95,14 @@ struct SessionState {
   /// connected.
   std::optional<IpAddress> proxy;
   Executor* executor = nullptr;  ///< of the session's worker; Policy sets it at connect and mail
-  bool relay_network = false;    ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
+  /// What became of the question after client.ip's name, which then is in client.reverse_name. Nothing: nobody asked,
+  /// or the answer is still on its way; it is here before the first hook that could read it.
+  struct Reverse {
+    ReverseName::Status status = ReverseName::Status::kTryLater;
+    Duration took{};
+  };
+  std::optional<Reverse> reverse;
+  bool relay_network = false;  ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
 };
 
 /// One mail transaction, from MAIL to its end. Notes of the transaction and of each recipient are set by rules.
@@ -159,7 +166,12 @@ class Policy {
   virtual Task<Verdict> rcpt(Transaction& transaction, Recipient recipient) = 0;
   virtual Task<Verdict> data(Transaction& transaction) = 0;      ///< headers seen, before the body ends
   virtual Task<Decision> message(Transaction& transaction) = 0;  ///< whole message: hook "message", then "root"
-  virtual void disconnect(SessionState& session) = 0;
+  /// The session has ended. Hooks may log and count; nobody is left to be refused. Await it once the client is gone.
+  virtual Task<void> disconnect(SessionState& session) = 0;
+  /// Whether a hook waits for this stage: what only hooks ask for need not be there else. Any worker.
+  virtual bool has_hooks(Stage stage) const;
+  /// `session.reverse` came after connect: writes it to the trails of the session and of the mail under way, if any.
+  virtual void reverse_answered(SessionState& session, Transaction* transaction);
   /// Commits what was accepted, with its plan and trail; returns once it is durable and hands it to the queue. Faults:
   /// "spool.full" (452 4.3.1), "spool.latched" (451 4.3.0), others 451. The draft is spent.
   virtual Task<Result<MessageId>> commit(Transaction& transaction, Draft draft, const Decision& decision) = 0;
