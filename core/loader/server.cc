@@ -123,11 +123,12 @@ Server::~Server() {
 }
 
 bool Server::check(Diagnostics& diagnostics) {
-  for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->check(*core_, diagnostics);
   const Config& config = *core_->config;
+  // Before the modules, whose listeners name certificates.
   if (config.get<TlsSettings>().certificate.empty() == false)
     if (auto loaded = tls_.load(config.get<TlsSettings>()); !loaded)
       diagnostics.error(config.get<TlsSettings>().origin("certificate"), loaded.error().detail);
+  for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->check(*core_, diagnostics);
   auto* directory = services_.find<Directory>();
   if (!directory) {
     diagnostics.error({}, "no module provides the service \"directory\": load the module auth");

@@ -16,6 +16,19 @@ class Pop3Module final : public Module {
  public:
   void describe(ConfigSchemas& schemas) override { schemas.add<Pop3Settings>(); }
 
+  void check(Core& core, Diagnostics& diagnostics) override {
+    // A reload reads its certificates after this: prepare_reload looks then.
+    auto* tls = core.services.find<TlsService>();
+    if (tls && !core_) check_certificates(core.config->get<Pop3Settings>(), *tls, diagnostics);
+  }
+
+  Result<void> prepare_reload(Core& core, Log&) override {
+    Diagnostics diagnostics;
+    check_certificates(core.config->get<Pop3Settings>(), core.services.need<TlsService>(), diagnostics);
+    if (diagnostics.has_errors()) return fault("pop3.tls", diagnostics.render());
+    return {};
+  }
+
   Result<void> prepare(Core& core, Log& log) override {
     core_ = &core;
     const auto& settings = core.config->get<Pop3Settings>();

@@ -177,7 +177,8 @@ Session::Next Session::refuse_login(AuthOutcome::Kind kind) {
   bool last_try = ++failed_logins_ >= settings_->max_login_attempts;
   // A throttled password was not looked at: [AUTH] would make the client ask its user for another one (RFC 3206 §4).
   if (kind == Kind::kTooMany)
-    err(last_try ? "[SYS/TEMP] too many failed log-ins; goodbye" : "[SYS/TEMP] too many failed log-ins; try again later");
+    err(last_try ? "[SYS/TEMP] too many failed log-ins; goodbye"
+                 : "[SYS/TEMP] too many failed log-ins; try again later");
   else
     err(last_try ? "[AUTH] wrong name or password; goodbye" : "[AUTH] wrong name or password; begin again with USER");
   return last_try ? Next::kEnd : Next::kGoOn;

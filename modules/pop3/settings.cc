@@ -72,4 +72,16 @@ void describe(Schema<Pop3Settings>& s) {
   });
 }
 
+void check_certificates(const Pop3Settings& settings, TlsService& tls, Diagnostics& diagnostics) {
+  const auto all = tls.server();
+  if (!all) return;
+  const std::vector<std::string> names = all->names();
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  for (const ListenerSettings& listener : settings.listeners)
+    if (!listener.certificate.empty() && listener.tls != TlsMode::kNone && !tls.server(listener.certificate))
+      diagnostics.error(listener.origin("certificate"),
+                        fmt::format("no certificate is for \"{}\"", listener.certificate),
+                        did_you_mean(listener.certificate, known));
+}
+
 }  // namespace postern::pop3

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "postern/config.h"
+#include "postern/tls.h"
 
 namespace postern::pop3 {
 
@@ -38,5 +39,8 @@ struct Pop3Settings : Located {
   std::optional<std::uint32_t> expire_days;
 };
 void describe(Schema<Pop3Settings>& s);
+
+/// Listeners whose `certificate` is the name of none; nothing is said when there is no certificate at all.
+void check_certificates(const Pop3Settings& settings, TlsService& tls, Diagnostics& diagnostics);
 
 }  // namespace postern::pop3

@@ -163,3 +163,40 @@ TEST_CASE("listeners that cannot be meant are refused with their place") {
   CHECK(complaints("allow_plaintext_auth = true").find("smtp.plaintext-auth") != std::string::npos);
   CHECK(complaints("rolle = \"mx\"").find("role") != std::string::npos);
 }
+
+namespace {
+/// Has certificates for two names.
+class NamedTls final : public TlsService {
+ public:
+  class Names final : public TlsContext {
+   public:
+    std::unique_ptr<StreamFilter> make_filter() override { return nullptr; }
+    std::unique_ptr<StreamFilter> make_client_filter(std::string_view) override { return nullptr; }
+    std::vector<std::string> names() const override { return {"mail.example.org", "mx.example.org"}; }
+  };
+  std::shared_ptr<TlsContext> server(std::string_view name) override {
+    const bool known = name.empty() || name == "mail.example.org" || name == "mx.example.org";
+    return known ? std::make_shared<Names>() : nullptr;
+  }
+};
+}  // namespace
+
+TEST_CASE("a listener that names a certificate which is not there is refused with its place and the nearest name") {
+  const auto said = [](const std::string& listener) {
+    ConfigSchemas schemas;
+    schemas.add<Settings>();
+    Diagnostics diagnostics;
+    const auto config = Config::parse(
+        schemas, "t.toml", "[[smtp.listener]]\nname = \"a\"\naddress = \"127.0.0.1:25\"\n" + listener, diagnostics);
+    REQUIRE_MESSAGE(config, diagnostics.render());
+    NamedTls tls;
+    check_certificates(config->get<Settings>(), tls, diagnostics);
+    return diagnostics.render();
+  };
+  CHECK(said("certificate = \"mail.example.org\"") == "");
+  CHECK(said("certificate = \"nobody\"\ntls = \"none\"") == "");  // nothing is shown there
+  const std::string wrong = said("certificate = \"mial.example.org\"");
+  CHECK_MESSAGE(wrong.find("t.toml:4:15") != std::string::npos, wrong);
+  CHECK_MESSAGE(wrong.find("no certificate is for \"mial.example.org\"") != std::string::npos, wrong);
+  CHECK_MESSAGE(wrong.find("\"mail.example.org\"") != std::string::npos, wrong);
+}
