@@ -145,7 +145,7 @@ Task<void> StsFinder::fetch(std::shared_ptr<Known> known, std::string domain, st
   }
   known->problem = StsFinding::Problem::kNone;
   known->why.clear();
-  known->fetch_again = {};
+  known->fetch_again = executor_.now() + kAfterSuccess;
   known->entry = std::make_shared<const StsEntry>(
       StsEntry{std::move(id), executor_.wall(), std::move(got->body), std::move(*policy)});
   co_await save(std::move(domain), known->entry);

@@ -38,6 +38,7 @@ class StsFinder {
   static constexpr std::size_t kMaxKnown = 10'000;
   static constexpr Duration kFetchTimeout = 30s;
   static constexpr Duration kAfterFailure = 5min;
+  static constexpr Duration kAfterSuccess = 1min;  ///< a max_age of nothing does not make a fetch of each connection
   static constexpr std::chrono::seconds kRefresh{86'400};
 
   StsFinder(Executor& executor, Resolver& dns, HttpClient& http, std::shared_ptr<StsStore> store)
