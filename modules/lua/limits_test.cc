@@ -120,7 +120,37 @@ TEST_CASE("a call that waits longer than its clock allows fails") {
 TEST_CASE("a loop while scripts are loaded is reported") {
   World world;
   CHECK_FALSE(world.load("local postern = require 'postern'\nwhile true do end\n"));
-  CHECK(world.problems.find("test.lua:2:1: error: ran for more than") != std::string::npos);
+  CHECK(world.problems.starts_with(
+      "test.lua:2:1: error: ran for more than 100000000 instructions while scripts were loaded\n"));
+}
+
+TEST_CASE("limits of loading are told from those of a call, by their number") {
+  World world;
+  CHECK_FALSE(world.load("local t = {} while true do t[#t + 1] = ('x'):rep(1000000) .. #t end\n"));
+  CHECK(world.problems.find("allocated more than 512 MiB while scripts were loaded") != std::string::npos);
+  CHECK_FALSE(world.load("pcall(function() while true do end end)\n"));
+  CHECK(world.problems.find("100000000 instructions while scripts were loaded") != std::string::npos);
+  CHECK_FALSE(world.load("pcall(string.rep, 'x', 600 << 20)\n"));
+  CHECK(world.problems.find("512 MiB while scripts were loaded") != std::string::npos);
+}
+
+TEST_CASE("only the script that used up the limit is blamed") {
+  World world;
+  const std::string endless = world.write("endless.lua", "while true do end\n");
+  const std::string good = world.write("good.lua", "local x = 1\n");
+  CHECK_FALSE(world.load_files({endless, good}));
+  CHECK(world.problems.find("endless.lua:1") != std::string::npos);
+  CHECK(world.problems.find("good.lua") == std::string::npos);
+  CHECK(world.problems.find("frozen") == std::string::npos);
+}
+
+TEST_CASE("a script that leaves next to nothing of its memory is frozen all the same") {
+  World world;
+  CHECK_MESSAGE(world.load("local postern = require 'postern'\n"
+                           "local kept = {} for i = 1, 20000 do kept[i] = { i } end\n"
+                           "for i = 1, 253 do local s = ('x'):rep((1 << 20) - 64) end\n"
+                           "postern.on('rcpt', function() return kept[1] end)\n"),
+                world.problems);
 }
 
 TEST_CASE("what scripts must not have is not there") {

@@ -1,4 +1,8 @@
 // Loading: what a script declares, and every message that an administrator can get, word for word.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "loader.h"
 #include "lua_for_tests.h"
 
 namespace postern::lua {
@@ -201,6 +205,24 @@ TEST_CASE("syntax and other errors name file, line and column") {
   CHECK(problem(std::string("\x1bLua\x54\0\x19\x93", 8)).find("error:") != std::string::npos);
   CHECK_FALSE(world.load_files({(world.folder / "absent.lua").string()}));
   CHECK(world.problems.find("cannot be read") != std::string::npos);
+}
+
+TEST_CASE("a script that is no file is refused at once, by its kind") {
+  World world;
+  ::alarm(20);  // opened as a file is, the pipe would wait for a writer for ever
+  const std::string pipe = (world.folder / "pipe.lua").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_FALSE(world.load_files({pipe}));
+  CHECK(world.problems.find("pipe.lua cannot be read: it is a named pipe, not a file") != std::string::npos);
+  CHECK_FALSE(world.load("require 'pipe'\n"));
+  CHECK(world.problems.find("it is a named pipe, not a file") != std::string::npos);
+  CHECK_FALSE(world.load_files({world.folder.string()}));
+  CHECK(world.problems.find("it is a folder, not a file") != std::string::npos);
+  CHECK_FALSE(world.load_files({"/dev/zero"}));
+  CHECK(world.problems.find("it is a device, not a file") != std::string::npos);
+  CHECK_FALSE(world.load_files({world.write("large.lua", std::string(kMaxScriptBytes + 1, ' '))}));
+  CHECK(world.problems.find("it is larger than 4 MiB") != std::string::npos);
+  ::alarm(0);
 }
 
 TEST_CASE("a broken file does not hide what is wrong in the next") {

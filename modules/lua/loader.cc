@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
-
 #include "bind.h"
 #include "freeze.h"
 #include "libraries.h"
+#include "postern/file.h"
 #include "postern/hash.h"
 #include "postern/text.h"
 
@@ -74,23 +73,17 @@ std::string Loader::name_of(const std::filesystem::path& file) const {
 }
 
 const Loader::Source* Loader::read(const std::filesystem::path& file, std::string name) {
-  std::error_code ignored;
-  const bool plain = std::filesystem::is_regular_file(file, ignored);
-  std::ifstream in(file, std::ios::binary);
-  if (!plain || !in) {
-    diagnostics_.error({}, fmt::format("the script {} cannot be read", file.string()));
+  auto text = read_regular_file(file, kMaxScriptBytes);
+  if (!text) {
+    const std::string why = text.error().code == "file.large"
+                                ? fmt::format("it is larger than {} MiB", kMaxScriptBytes >> 20)
+                                : text.error().detail;
+    diagnostics_.error({}, fmt::format("the script {} cannot be read: {}", file.string(), why));
     return nullptr;
   }
-  std::string text(kMaxScriptBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > kMaxScriptBytes) {
-    diagnostics_.error({}, fmt::format("the script {} is larger than {} MiB", file.string(), kMaxScriptBytes >> 20));
-    return nullptr;
-  }
-  hash_ = hash_bytes(text, hash_bytes(name, hash_));
+  hash_ = hash_bytes(*text, hash_bytes(name, hash_));
   Source& source = sources_[name];
-  source.text = std::make_shared<const SourceText>(std::move(name), std::move(text));
+  source.text = std::make_shared<const SourceText>(std::move(name), *std::move(text));
   source.tokens = scan(source.text->text());
   return &source;
 }
@@ -134,7 +127,9 @@ void Loader::report_failure(lua_State* L, const Source& source) {
   const Message parts = take_apart(message);
   Origin at = place(parts.source, parts.line, quoted(parts.text));
   if (!at.source) at = {source.text, 0, 0};
-  diagnostics_.error(at, std::string(parts.text));
+  // Lua's own words for a spent limit ("not enough memory"), or a script's, would hide which limit it was.
+  const Doom doom = state_.load_doom();
+  diagnostics_.error(at, doom == Doom::kNone ? std::string(parts.text) : load_doom_text(doom));
 }
 
 Origin Loader::place(std::string_view source, std::uint32_t line, std::string_view word) const {
@@ -219,6 +214,7 @@ void Loader::finish() {
     std::vector<KeptFault> faults;
   } work{this, {}};
   lua_settop(L, 0);
+  state_.begin_freeze();
   lua_pushcfunction(L, bound<[](lua_State* state) {
                       auto* its = static_cast<Work*>(lua_touserdata(state, 1));
                       its->faults = freeze(state, its->loader->roots_);
@@ -226,8 +222,10 @@ void Loader::finish() {
                     }>);
   lua_pushlightuserdata(L, &work);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK)
-    diagnostics_.error(
-        {}, fmt::format("the scripts could not be frozen: {}", lua_type(L, -1) == LUA_TSTRING ? raw_text(L, -1) : "?"));
+    diagnostics_.error({}, fmt::format("the scripts could not be frozen: {}",
+                                       state_.load_doom() != Doom::kNone  ? load_doom_text(state_.load_doom())
+                                       : lua_type(L, -1) == LUA_TSTRING ? std::string(raw_text(L, -1))
+                                                                          : "?"));
   for (const KeptFault& fault : work.faults)
     diagnostics_.error(place(fault.source, fault.line, fault.word), fault.text,
                        "keep what changes in notes of the session, the mail or the recipient");

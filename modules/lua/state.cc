@@ -26,6 +26,10 @@ std::string doom_text(Doom doom, const Limits& limits) {
   return {};
 }
 
+std::string load_doom_text(Doom doom) {
+  return doom_text(doom, kLoadLimits) + " while scripts were loaded";
+}
+
 std::string_view doom_code(Doom doom) {
   switch (doom) {
     case Doom::kInstructions:
@@ -58,6 +62,8 @@ void ScriptState::open() {
   for (const Doom doom : {Doom::kInstructions, Doom::kMemory, Doom::kTime}) {
     push(main_, doom_text(doom, limits_));
     doom_texts_[static_cast<int>(doom)] = luaL_ref(main_, LUA_REGISTRYINDEX);
+    push(main_, load_doom_text(doom));
+    load_doom_texts_[static_cast<int>(doom)] = luaL_ref(main_, LUA_REGISTRYINDEX);
   }
   open_libraries(main_);
 }
@@ -88,7 +94,9 @@ int ScriptState::panic(lua_State*) {
 
 void ScriptState::raise(lua_State* L, Doom doom) {
   lua_sethook(L, count, LUA_MASKCOUNT, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, of(L).doom_texts_[static_cast<int>(doom)]);
+  const ScriptState& state = of(L);
+  const auto& texts = state.current_ == &state.load_fiber_ ? state.load_doom_texts_ : state.doom_texts_;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, texts[static_cast<int>(doom)]);
   lua_error(L);
   std::unreachable();
 }
@@ -197,6 +205,12 @@ void ScriptState::begin_load(Loader& loader) {
   load_fiber_.doom = Doom::kNone;
   current_ = &load_fiber_;
   watch(main_, kSlice);
+}
+
+void ScriptState::begin_freeze() {
+  load_fiber_.instructions = kLoadLimits.instructions;
+  load_fiber_.memory = kLoadLimits.memory;
+  load_fiber_.resumed = std::chrono::steady_clock::now();
 }
 
 void ScriptState::end_load() {

@@ -105,6 +105,8 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
 
   /// Limits and hook for what runs in the main thread while scripts are loaded.
   void begin_load(Loader& loader);
+  /// A budget of its own for what the loader does when the scripts are done: they may have left next to nothing.
+  void begin_freeze();
   void end_load();
   Loader* loader() const { return loader_; }
   Doom load_doom() const { return load_fiber_.doom; }
@@ -126,11 +128,14 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   Loader* loader_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;  ///< all that were made; objects in Lua point to them
   std::vector<Fiber*> idle_;
-  int doom_texts_[4] = {};
+  int doom_texts_[4] = {};       ///< of calls
+  int load_doom_texts_[4] = {};  ///< of loading, whose limits are others
 };
 
 /// "ran for more than 1000000 instructions" and so on.
 std::string doom_text(Doom doom, const Limits& limits);
+/// The same of loading: "ran for more than 100000000 instructions while scripts were loaded".
+std::string load_doom_text(Doom doom);
 /// "script.instructions" and so on.
 std::string_view doom_code(Doom doom);
 
