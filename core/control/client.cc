@@ -8,6 +8,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/control/json_text.h"
+
 namespace postern {
 
 using nlohmann::json;
@@ -74,14 +76,14 @@ Result<void> ask_server(const std::string& path, const std::string& command,
   Connection connection(path);
   if (!connection.connected())
     return fault("control.unreachable", "no server answers at " + path + ": " + std::strerror(errno));
-  if (!connection.send(json{{"command", command}, {"args", args}}.dump() + "\n"))
+  if (!connection.send(json_text(json{{"command", command}, {"args", args}}) + "\n"))
     return fault("control.unreachable", "the server at " + path + " hung up");
   std::string line;
   while (connection.line(line)) {
     const auto answer = nlohmann::ordered_json::parse(line, nullptr, false);
     if (!answer.is_object()) break;
     if (answer.contains("row"))
-      on_row(answer["row"].dump());
+      on_row(json_text(answer["row"]));
     else if (answer.contains("ok"))
       return {};
     else if (answer.contains("error"))

@@ -1,9 +1,11 @@
 #include "core/control/control_server.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+
+#include "core/control/json_text.h"
+#include "core/control/metrics_http.h"
 
 namespace postern {
 
@@ -44,7 +46,7 @@ std::optional<ControlRequest> parse_request(const std::string& line) {
 }
 
 std::string error_line(const std::string& code, const std::string& text) {
-  return json{{"error", text}, {"code", code}}.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return json_text(json{{"error", text}, {"code", code}}) + "\n";
 }
 
 }  // namespace
@@ -131,18 +133,14 @@ Task<void> ControlServer::answer(Stream& stream, std::string line) {
 Task<void> ControlServer::serve_metrics(std::unique_ptr<Socket> socket) {
   Stream stream(*executor_, std::move(socket));
   const Deadline deadline = Deadline::after(kMetricsTimeout).fixed(executor_->now());
-  bool first = true, known = false;
+  std::optional<MetricsRequest> request;
   for (;;) {
     const Stream::Line line = co_await stream.read_line(8192, deadline);
+    if (!request) request = read_metrics_request(line.text);
     if (line.text.empty()) break;
-    if (std::exchange(first, false)) known = line.text.starts_with("GET /metrics ") || line.text.starts_with("GET / ");
   }
-  const std::string body = known ? metrics_.render() : "metrics are at /metrics\n";
-  stream.put(
-      fmt::format("HTTP/1.1 {}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n"
-                  "Connection: close\r\n\r\n",
-                  known ? "200 OK" : "404 Not Found", body.size()));
-  co_await stream.write(body, deadline);
+  const std::string body = request->status == 200 ? metrics_.render() : "";
+  co_await stream.write(metrics_answer(*request, body), deadline);
   stream.close();
 }
 

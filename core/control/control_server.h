@@ -1,7 +1,7 @@
 // The control socket and the metrics endpoint: how `postern ...` and Prometheus talk to the running server.
 //
 // One request a line, JSON, answered by rows and an end (postern/control.h). A peer whose user is neither root nor the
-// server's own is refused. Metrics are plain HTTP/1.1 GETs, on a Unix socket and, where configured, a loopback port.
+// server's own is refused. Metrics are plain HTTP/1.1, on a Unix socket and, where configured, a loopback port.
 //
 // Thread: worker 0, all of it. Limits: kMaxSessions at a time, kMaxRequest octets a request, kTimeout a wait.
 #pragma once

@@ -50,6 +50,27 @@ class Observe(unittest.TestCase):
                                   capture_output=True, text=True, timeout=30)
             self.assertEqual(done.stdout, code)
 
+    def test_head_queries_and_other_methods(self):
+        socket = str(self.server.state / "metrics.sock")
+
+        def head_of(*arguments):
+            done = subprocess.run([program("curl"), "-s", "-i", "--max-time", "20", "--unix-socket", socket, *arguments],
+                                  capture_output=True, text=True, timeout=30)
+            head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
+            return head, body
+
+        head, body = head_of("--head", "http://localhost/metrics")
+        self.assertIn(" 200 ", head)
+        self.assertRegex(head, r"(?m)^Content-Length: [1-9]")
+        self.assertEqual(body, "")
+        head, body = head_of("http://localhost/metrics?collect=all")
+        self.assertIn(" 200 ", head)
+        self.assertIn("# TYPE postern_", body)
+        for method in ("POST", "DELETE"):
+            head, _ = head_of("-X", method, "http://localhost/metrics")
+            self.assertIn(" 405 ", head)
+            self.assertIn("Allow: GET, HEAD", head)
+
     def test_the_metrics_command_prints_the_same(self):
         self.assertRegex(self.server.run("metrics").stdout, r"(?m)^# TYPE postern_\w+ ")
 
