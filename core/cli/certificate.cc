@@ -27,9 +27,8 @@ Result<void> write_new(const std::string& path, const std::string& text, int mod
 }  // namespace
 
 void add_certificate(CLI::App& app, CommandContext& context) {
-  auto* command = app.add_subcommand("certificate",
-                                     "Make a self-signed certificate and its key (PEM).\n\nExample:\n  postern "
-                                     "certificate mail.example.org --out /etc/postern/mail");
+  auto* command = add_command(app, "certificate", "Make a self-signed certificate and its key (PEM)",
+                              "postern certificate mail.example.org --out /etc/postern/mail");
   auto names = std::make_shared<std::vector<std::string>>();
   auto out = std::make_shared<std::string>();
   auto days = std::make_shared<int>(365);

@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "core/cli/diagnostics_json.h"
 #include "core/control/client.h"
+#include "core/control/json_text.h"
 #include "core/loader/assembly.h"
 
 namespace postern {
-
-using nlohmann::json;
 
 std::vector<std::filesystem::path> CommandContext::folders() const {
   auto all = default_module_folders();
@@ -24,7 +23,7 @@ std::vector<std::filesystem::path> CommandContext::folders() const {
 void CommandContext::fail(const Fault& fault, int code) {
   exit_code = code;
   if (json) {
-    fmt::print(stderr, "{}\n", nlohmann::json{{"error", fault.detail}, {"code", fault.code}}.dump());
+    fmt::print(stderr, "{}\n", json_text(nlohmann::ordered_json{{"error", fault.detail}, {"code", fault.code}}));
   } else {
     fmt::print(stderr, "postern: {}\n", fault.detail.empty() ? fault.code : fault.detail);
   }
@@ -44,9 +43,27 @@ std::unique_ptr<Assembly> CommandContext::assemble_and_read() {
   if (!assembly) return nullptr;
   Diagnostics diagnostics;
   if (assembly->read(config, diagnostics)) return assembly;
-  fmt::print(stderr, "{}", diagnostics.render());
-  exit_code = kExitFound;
+  report(diagnostics);
   return nullptr;
+}
+
+void CommandContext::report(const Diagnostics& diagnostics) {
+  const std::size_t errors = diagnostics.errors();
+  if (errors != 0) exit_code = kExitFound;
+  const std::string summary =
+      errors == 0 ? "" : fmt::format("{}: {} error{}", config.string(), errors, errors == 1 ? "" : "s");
+  if (!json) {
+    fmt::print(stderr, "{}", diagnostics.render());
+    if (errors != 0) fmt::print(stderr, "{}\n", summary);
+    return;
+  }
+  if (diagnostics.items().empty()) return;
+  nlohmann::ordered_json out;
+  if (errors != 0) out = {{"error", summary}, {"code", "config.refused"}};
+  out["config"] = config.string();
+  out["errors"] = diagnostics_json(diagnostics, Diagnostic::Severity::kError);
+  out["warnings"] = diagnostics_json(diagnostics, Diagnostic::Severity::kWarning);
+  fmt::print(stderr, "{}\n", json_text(out));
 }
 
 bool CommandContext::ask(const std::string& command, const std::map<std::string, std::string>& args,

@@ -1,7 +1,8 @@
 // What every command of `postern` shares: where the configuration is, how to print, and what exit codes mean.
 //
 // Exit codes: 0 done; 1 it found something wrong, or could not do it; 2 it was called wrongly; 3 no server answers.
-// Colours only when standard output is a terminal and NO_COLOR is not set. With --json each line is one JSON object.
+// Colours only when standard output is a terminal and NO_COLOR is not set. With --json each line is one JSON object,
+// errors included: {"error": ..., "code": ...} on standard error, with "errors" when a configuration is wrong.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "postern/diagnostics.h"
 #include "postern/error.h"
 
 namespace postern {
@@ -40,6 +42,8 @@ struct CommandContext {
   bool ask(const std::string& command, const std::map<std::string, std::string>& args,
            const std::function<void(const std::string& row)>& on_row);
   void fail(const Fault& fault, int code = kExitFound);
+  /// Prints what is wrong with the configuration on standard error; with errors among it sets exit_code.
+  void report(const Diagnostics& diagnostics);
 };
 
 /// ANSI colours, or nothing.
@@ -55,6 +59,12 @@ std::string format_table(const std::vector<std::string>& head, const std::vector
 std::string human_size(std::uint64_t bytes);
 /// "3d 4h", "12m 5s"
 std::string human_time(std::uint64_t seconds);
+
+/// Declares a command: what it does, and an example that works, with which its help ends.
+CLI::App* add_command(CLI::App& parent, const std::string& name, const std::string& purpose,
+                      const std::string& example);
+/// All commands. `context` must outlive them.
+std::unique_ptr<CLI::App> make_app(CommandContext& context);
 
 void add_run(CLI::App& app, CommandContext& context);
 void add_check(CLI::App& app, CommandContext& context);

@@ -1,9 +1,8 @@
 // `postern list`: modules, matchers, mailets, and what else this build has.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/cli/command.h"
+#include "core/control/json_text.h"
 #include "core/loader/server.h"
 
 namespace postern {
@@ -18,9 +17,9 @@ void list_modules(CommandContext& context) {
   std::vector<std::vector<std::string>> rows;
   for (const LoadedModule& loaded : assembly->modules.all()) {
     if (context.json)
-      fmt::print(
-          "{}\n",
-          json{{"name", loaded.info->name}, {"purpose", loaded.info->purpose}, {"file", loaded.file.string()}}.dump());
+      fmt::print("{}\n",
+                 json_text(json{
+                     {"name", loaded.info->name}, {"purpose", loaded.info->purpose}, {"file", loaded.file.string()}}));
     rows.push_back({std::string(loaded.info->name), std::string(loaded.info->purpose)});
   }
   if (!context.json) fmt::print("{}", format_table({"module", "purpose"}, rows));
@@ -32,9 +31,10 @@ void print_rule(CommandContext& context, const Declaration& rule, std::vector<st
     json arguments = json::array();
     for (const ArgumentInfo& a : rule.arguments)
       arguments.push_back({{"name", a.name}, {"type", a.type}, {"purpose", a.purpose}, {"required", a.required}});
-    fmt::print("{}\n",
-               json{{"name", rule.name}, {"purpose", rule.purpose}, {"example", rule.example}, {"arguments", arguments}}
-                   .dump());
+    fmt::print(
+        "{}\n",
+        json_text(
+            json{{"name", rule.name}, {"purpose", rule.purpose}, {"example", rule.example}, {"arguments", arguments}}));
   }
   rows.push_back({std::string(rule.name), std::string(rule.example), std::string(rule.purpose)});
 }
@@ -58,7 +58,7 @@ void list_hooks(CommandContext& context) {
   for (int i = 0; i <= static_cast<int>(Stage::kFlags); ++i) {
     const std::string name(to_string(static_cast<Stage>(i)));
     if (context.json)
-      fmt::print("{}\n", json{{"name", name}}.dump());
+      fmt::print("{}\n", json_text(json{{"name", name}}));
     else
       fmt::print("{}\n", name);
   }
@@ -67,21 +67,18 @@ void list_hooks(CommandContext& context) {
 }  // namespace
 
 void add_list(CLI::App& app, CommandContext& context) {
-  auto* list =
-      app.add_subcommand("list", "List modules, matchers, mailets or hooks.\n\nExample:\n  postern list matchers");
+  auto* list = add_command(app, "list", "List modules, matchers, mailets or hooks", "postern list matchers");
   list->require_subcommand(1);
-  list->add_subcommand("modules", "Modules and plugins that were found")->callback([&context] {
+  add_command(*list, "modules", "Modules and plugins that were found", "postern list modules")->callback([&context] {
     list_modules(context);
   });
-  list->add_subcommand("matchers", "What `when` may use in a pipeline")->callback([&context] {
-    list_rules(context, true);
-  });
-  list->add_subcommand("mailets", "What a rule may do in a pipeline")->callback([&context] {
+  add_command(*list, "matchers", "What `when` may use in a pipeline", "postern list matchers --json")
+      ->callback([&context] { list_rules(context, true); });
+  add_command(*list, "mailets", "What a rule may do in a pipeline", "postern list mailets")->callback([&context] {
     list_rules(context, false);
   });
-  list->add_subcommand("hooks", "The stages that a script may hook into, in order")->callback([&context] {
-    list_hooks(context);
-  });
+  add_command(*list, "hooks", "The stages that a script may hook into, in order", "postern list hooks")
+      ->callback([&context] { list_hooks(context); });
 }
 
 }  // namespace postern

@@ -1,46 +1,45 @@
 // `postern`: one program for everything an administrator does.
-#include <unistd.h>
-
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
+#include <string_view>
 
 #include "core/cli/command.h"
+#include "core/cli/usage.h"
+#include "core/control/json_text.h"
 
 using namespace postern;
 
+namespace {
+
+int usage_error(const CLI::App& app, const CLI::ParseError& error, bool json) {
+  const UsageFault wrong = explain_usage(app, error);
+  if (json)
+    std::fprintf(stderr, "%s\n",
+                 json_text(nlohmann::ordered_json{
+                               {"error", wrong.message}, {"code", "usage"}, {"word", wrong.word}, {"hint", wrong.hint}})
+                     .c_str());
+  else
+    std::fprintf(stderr, "postern: %s\n  %s\n", wrong.message.c_str(), wrong.hint.c_str());
+  return kExitUsage;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  CLI::App app(
-      "Postern, a mail server.\n\n"
-      "Example:\n  postern check --config postern.toml && postern run --config postern.toml\n",
-      "postern");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", "postern " POSTERN_VERSION);
-  app.set_help_all_flag("--help-all", "Help for all commands");
   CommandContext context;
-  app.add_option("-c,--config", context.config, "The configuration file")
-      ->envname("POSTERN_CONFIG")
-      ->capture_default_str();
-  app.add_option("--modules", context.module_folders, "A further folder of modules and plugins; may be given again");
-  app.add_option("--socket", context.socket, "The control socket, instead of the configuration's");
-  app.add_flag("--json", context.json, "One JSON object per line instead of text");
-  app.fallthrough();
-  add_run(app, context);
-  add_check(app, context);
-  add_show(app, context);
-  add_list(app, context);
-  add_server_commands(app, context);
-  add_spool(app, context);
-  add_user(app, context);
-  add_certificate(app, context);
-  add_why(app, context);
+  // A call that cannot be parsed may have said --json all the same.
+  const bool json = std::any_of(argv, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? kExitOk : kExitUsage;
+    const auto app = make_app(context);
+    try {
+      app->parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() == 0) return app->exit(error);  // --help and --version
+      return usage_error(*app, error, json);
+    }
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "postern: %s\n", error.what());
-    return kExitFound;
+    context.json = json;
+    context.fail({"failed", error.what()});
   }
   return context.exit_code;
 }

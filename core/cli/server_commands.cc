@@ -1,9 +1,8 @@
 // Commands that ask the running server: status, reload, queue, metrics, control.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/cli/command.h"
+#include "core/control/json_text.h"
 
 namespace postern {
 
@@ -17,7 +16,7 @@ std::string cell(const std::string& key, const json& value) {
   if (value.is_number_unsigned() && (key == "size" || key.ends_with("_bytes") || key == "memory"))
     return human_size(value.get<std::uint64_t>());
   if (value.is_number_unsigned() && (key == "uptime" || key == "age")) return human_time(value.get<std::uint64_t>());
-  return value.dump();
+  return json_text(value);
 }
 
 /// Asks and prints rows: as JSON lines, as a table when there are several columns of a list, else as "key  value".
@@ -48,20 +47,20 @@ void ask_and_print(CommandContext& context, const std::string& command, const st
 }
 
 void add_queue(CLI::App& app, CommandContext& context) {
-  auto* queue =
-      app.add_subcommand("queue", "Look at what waits for delivery.\n\nExample:\n  postern queue list --limit 20");
+  auto* queue = add_command(app, "queue", "Look at what waits for delivery", "postern queue list --limit 20");
   queue->require_subcommand(1);
-  auto* list = queue->add_subcommand("list", "Messages that wait, oldest first");
+  auto* list = add_command(*queue, "list", "Messages that wait, oldest first", "postern queue list --limit 20");
   auto* limit = list->add_option("--limit", "At most this many")->default_val("100")->check(CLI::Range(1, 1'000'000));
   list->callback([&context, limit] {
     ask_and_print(context, "queue.list", {{"limit", limit->as<std::string>()}}, true, "The queue is empty.");
   });
-  auto* show = queue->add_subcommand("show", "One message: where each recipient stands");
+  auto* show =
+      add_command(*queue, "show", "One message: where each recipient stands", "postern queue show 0dw5zgspg2000");
   auto* id = show->add_option("id", "Its id, as 250 gave it")->required();
   show->callback([&context, id] {
     ask_and_print(context, "queue.show", {{"id", id->as<std::string>()}}, true, "No recipient waits.");
   });
-  auto* retry = queue->add_subcommand("retry", "Try one message, or all, now");
+  auto* retry = add_command(*queue, "retry", "Try one message, or all, now", "postern queue retry");
   auto* which = retry->add_option("id", "Its id; without it, all that wait");
   retry->callback([&context, which] {
     std::map<std::string, std::string> args;
@@ -69,7 +68,7 @@ void add_queue(CLI::App& app, CommandContext& context) {
     ask_and_print(context, "queue.retry", args, false, "Nothing waits.");
   });
   const auto one = [&](const char* name, const char* purpose) {
-    auto* command = queue->add_subcommand(name, purpose);
+    auto* command = add_command(*queue, name, purpose, fmt::format("postern queue {} 0dw5zgspg2000", name));
     auto* wanted = command->add_option("id", "Its id")->required();
     command->callback([&context, wanted, command = std::string("queue.") + name] {
       ask_and_print(context, command, {{"id", wanted->as<std::string>()}}, false, "Done.");
@@ -83,11 +82,11 @@ void add_queue(CLI::App& app, CommandContext& context) {
 }  // namespace
 
 void add_server_commands(CLI::App& app, CommandContext& context) {
-  app.add_subcommand("status", "How the running server does.\n\nExample:\n  postern status --json")
-      ->callback([&context] { ask_and_print(context, "status", {}, false, ""); });
-  app.add_subcommand(
-         "reload",
-         "Read configuration, certificates, accounts and scripts again; all or nothing.\n\nExample:\n  postern reload")
+  add_command(app, "status", "How the running server does", "postern status --json")->callback([&context] {
+    ask_and_print(context, "status", {}, false, "");
+  });
+  add_command(app, "reload", "Read configuration, certificates, accounts and scripts again; all or nothing",
+              "postern reload")
       ->callback([&context] {
         if (context.ask("reload", {},
                         [&](const std::string& row) {
@@ -99,8 +98,7 @@ void add_server_commands(CLI::App& app, CommandContext& context) {
             !context.json)
           fmt::print("Reloaded.\n");
       });
-  app.add_subcommand(
-         "metrics", "Metrics of the running server, as Prometheus text.\n\nExample:\n  postern metrics | grep accepted")
+  add_command(app, "metrics", "Metrics of the running server, as Prometheus text", "postern metrics | grep accepted")
       ->callback([&context] {
         context.ask("metrics", {},
                     [&](const std::string& row) { fmt::print("{}", json::parse(row).value("text", "")); });

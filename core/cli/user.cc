@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "core/cli/command.h"
+#include "core/control/json_text.h"
 #include "core/loader/assembly.h"
 #include "postern/users_file.h"
 
@@ -54,17 +54,28 @@ std::string users_file(CommandContext& context, const UserOptions& options) {
   return {};
 }
 
+/// Only `add` makes a users file; for all else one that is not there is a mistake in its name.
+bool is_there(CommandContext& context, const std::string& path) {
+  std::error_code error;
+  std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status)) return true;
+  if (!error) error = std::make_error_code(std::errc::no_such_file_or_directory);
+  context.fail({"users.io", fmt::format("{}: {}", path, error.message())});
+  return false;
+}
+
 using Edit = std::function<Result<void>(UsersFile&)>;
 
-void edit(CommandContext& context, const UserOptions& options, const Edit& change, std::string_view done) {
+void edit(CommandContext& context, const UserOptions& options, const Edit& change, std::string_view done,
+          bool may_make_file = false) {
   const std::string path = users_file(context, options);
-  if (path.empty()) return;
+  if (path.empty() || (!may_make_file && !is_there(context, path))) return;
   auto file = UsersFile::open(path);
   if (!file) return context.fail(file.error());
   if (auto changed = change(*file); !changed) return context.fail(changed.error());
   if (auto saved = file->save(); !saved) return context.fail(saved.error());
   if (context.json)
-    fmt::print("{}\n", nlohmann::json{{"ok", true}, {"name", options.name}, {"file", path}}.dump());
+    fmt::print("{}\n", json_text(nlohmann::json{{"ok", true}, {"name", options.name}, {"file", path}}));
   else
     fmt::print("{} {} in {}. A running server sees it after `postern reload`.\n", options.name, done, path);
 }
@@ -86,16 +97,15 @@ Edit with_password(const UserOptions& options, Result<void> (UsersFile::*change)
 
 void list(CommandContext& context, const UserOptions& options) {
   const std::string path = users_file(context, options);
-  if (path.empty()) return;
+  if (path.empty() || !is_there(context, path)) return;
   auto file = UsersFile::open(path);
   if (!file) return context.fail(file.error());
   std::vector<std::vector<std::string>> rows;
   for (const UsersFile::User& user : file->list()) {
     if (context.json)
-      fmt::print(
-          "{}\n",
-          nlohmann::json{{"name", user.name}, {"scheme", user.scheme}, {"locked", user.locked}, {"apop", user.apop}}
-              .dump());
+      fmt::print("{}\n",
+                 json_text(nlohmann::json{
+                     {"name", user.name}, {"scheme", user.scheme}, {"locked", user.locked}, {"apop", user.apop}}));
     rows.push_back({user.name, user.locked ? "locked" : user.scheme, user.apop ? "APOP" : ""});
   }
   if (!context.json) fmt::print("{}", rows.empty() ? "No users.\n" : format_table({"user", "password", ""}, rows));
@@ -104,21 +114,20 @@ void list(CommandContext& context, const UserOptions& options) {
 }  // namespace
 
 void add_user(CLI::App& app, CommandContext& context) {
-  auto* user = app.add_subcommand(
-      "user",
-      "Add, list, change or remove accounts of the users file.\n\nExample:\n  postern user add alice@example.org");
+  auto* user = add_command(app, "user", "Add, list, change or remove accounts of the users file",
+                           "postern user add alice@example.org");
   user->require_subcommand(1);
   auto options = std::make_shared<UserOptions>();
   user->add_option("--file", options->file, "The users file, instead of [auth] users_file");
   auto named = [&](const char* name, const char* purpose, bool password) {
-    auto* command = user->add_subcommand(name, purpose);
+    auto* command = add_command(*user, name, purpose, fmt::format("postern user {} alice@example.org", name));
     command->add_option("name", options->name, "The account: an address")->required();
     if (password) command->add_flag("--password-stdin", options->from_stdin, "Read the password from standard input");
     command->fallthrough();
     return command;
   };
   named("add", "Add an account; asks for its password", true)->callback([&context, options] {
-    edit(context, *options, with_password(*options, &UsersFile::add, true), "is");
+    edit(context, *options, with_password(*options, &UsersFile::add, true), "is", true);
   });
   named("passwd", "Change an account's password", true)->callback([&context, options] {
     edit(context, *options, with_password(*options, &UsersFile::set_hash, false), "has a new password");
@@ -126,9 +135,9 @@ void add_user(CLI::App& app, CommandContext& context) {
   named("remove", "Remove an account; its mail stays", false)->callback([&context, options] {
     edit(context, *options, [&options](UsersFile& file) { return file.remove(options->name); }, "is no longer");
   });
-  user->add_subcommand("list", "List accounts")->fallthrough()->callback([&context, options] {
-    list(context, *options);
-  });
+  add_command(*user, "list", "List accounts", "postern user list --file /etc/postern/users")
+      ->fallthrough()
+      ->callback([&context, options] { list(context, *options); });
 }
 
 }  // namespace postern

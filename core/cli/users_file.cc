@@ -10,12 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <thread>
 
 #include "postern/address.h"
+#include "postern/file.h"
 #include "postern/random.h"
 #include "postern/text.h"
 #include "postern/time.h"
@@ -28,6 +27,7 @@ constexpr std::uint32_t kPasses = 2, kMemoryKib = 19456, kLanes = 1;
 constexpr std::size_t kSaltBytes = 16, kDigestBytes = 32;
 constexpr std::size_t kMaxPasswordBytes = 1024;  // what modules/auth takes
 constexpr std::size_t kMaxNameBytes = 320;
+constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;  // a million accounts and room to spare
 constexpr Duration kLockWait = 5s;
 
 class Descriptor {
@@ -156,11 +156,10 @@ struct UsersFile::Impl {
     struct stat found{};
     if (::stat(file.c_str(), &found) != 0) return errno == ENOENT ? Result<void>() : io_fault(file, "cannot read");
     info = found;
-    std::ifstream in(file, std::ios::binary);
-    if (!in.is_open()) return io_fault(file, "cannot read");
-    std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-    if (in.bad()) return io_fault(file, "cannot read");
-    if (text.ends_with('\n')) text.pop_back();
+    auto whole = read_regular_file(file, kMaxFileBytes);
+    if (!whole) return fault("users.io", fmt::format("{}: cannot read: {}", file.string(), whole.error().detail));
+    std::string_view text = *whole;
+    if (text.ends_with('\n')) text.remove_suffix(1);
     if (!text.empty())
       for (std::string_view line : split(text, '\n'))
         lines.emplace_back(line.ends_with('\r') ? line.substr(0, line.size() - 1) : line);

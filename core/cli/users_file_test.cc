@@ -3,6 +3,7 @@
 #include <argon2.h>
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -119,4 +120,14 @@ TEST_CASE("passwords are hashed with fresh salt, and the hash verifies") {
   CHECK(argon2id_verify(one->c_str(), "secreT", 6) != ARGON2_OK);
   CHECK(hash_password("").error().code == "users.password");
   CHECK(hash_password(std::string(2000, 'x')).error().code == "users.password");
+}
+
+TEST_CASE("a users file that is a named pipe is refused at once") {
+  Folder folder;
+  ::alarm(20);  // opened as a file is, it would wait for a writer for ever
+  REQUIRE(::mkfifo(folder.file.c_str(), 0600) == 0);
+  auto users = UsersFile::open(folder.file);
+  REQUIRE_FALSE(users);
+  CHECK(users.error().detail.find("it is a named pipe, not a file") != std::string::npos);
+  ::alarm(0);
 }

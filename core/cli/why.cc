@@ -1,9 +1,8 @@
 // `postern why`: the story of a message, a session or an address, from the trails.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/cli/command.h"
+#include "core/control/json_text.h"
 #include "core/loader/assembly.h"
 #include "core/pipeline/trail_reader.h"
 
@@ -32,7 +31,7 @@ void print_json(const TrailRecord& record) {
                  {"client", record.client},     {"sender", record.sender},
                  {"accepted", record.accepted}, {"recipients", record.recipients},
                  {"outcome", record.outcome},   {"steps", steps}};
-  fmt::print("{}\n", row.dump(-1, ' ', false, json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(row));
 }
 
 void why(CommandContext& context, const WhyOptions& options) {
@@ -59,9 +58,9 @@ void why(CommandContext& context, const WhyOptions& options) {
 }  // namespace
 
 void add_why(CLI::App& app, CommandContext& context) {
-  auto* command = app.add_subcommand("why",
-                                     "Tell what happened to a message, accepted or refused, and which rule "
-                                     "decided.\n\nExample:\n  postern why bob@example.org --refused");
+  auto* command =
+      add_command(app, "why", "Tell what happened to a message, accepted or refused, and which rule decided",
+                  "postern why bob@example.org --refused");
   auto options = std::make_shared<WhyOptions>();
   command->add_option("what", options->query.text, "A message id, a session id, an address or the client's IP address")
       ->required();

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/control/json_text.h"
 #include "core/loader/server.h"
 
 namespace postern {
@@ -38,7 +39,7 @@ Task<Result<void>> Server::status(ControlRequest, ControlRows& rows) {
                    {"memory", overload_->memory()},
                    {"descriptors", overload_->descriptors()},
                    {"config", config_file_.string()}};
-  co_await rows.row(row.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+  co_await rows.row(json_text(row));
   co_return Result<void>();
 }
 
@@ -60,19 +61,18 @@ Task<Result<void>> Server::spool_stats(ControlRequest, ControlRows& rows) {
                    {"moved", stats->moved},
                    {"full_refusals", stats->full_refusals},
                    {"latched", stats->latched}};
-  co_await rows.row(row.dump());
+  co_await rows.row(json_text(row));
   co_return Result<void>();
 }
 
 Task<Result<void>> Server::metrics_text(ControlRequest, ControlRows& rows) {
-  co_await rows.row(
-      ordered_json{{"text", metrics_->render()}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+  co_await rows.row(json_text(ordered_json{{"text", metrics_->render()}}));
   co_return Result<void>();
 }
 
 Task<Result<void>> Server::reload_command(ControlRequest, ControlRows& rows) {
   auto done = co_await reload();
-  if (done) co_await rows.row(ordered_json{{"text", ""}}.dump());
+  if (done) co_await rows.row(json_text(ordered_json{{"text", ""}}));
   co_return done;
 }
 
