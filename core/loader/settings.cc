@@ -13,6 +13,12 @@ std::optional<std::string> host_name_fault(const std::string& name) {
   return std::nullopt;
 }
 
+/// A name as clients ask for it (SNI, RFC 6066 section 3), or *.example.org for all of one level.
+std::optional<std::string> certificate_name_fault(const std::string& name) {
+  if (name.empty()) return "is empty";
+  return host_name_fault(name.starts_with("*.") && name.size() > 2 ? name.substr(2) : name);
+}
+
 }  // namespace
 
 void describe(Schema<ServerSettings>& s) {
@@ -105,7 +111,10 @@ void describe(Schema<TlsNamed>& s) {
   s.field("certificate", &TlsNamed::certificate, "PEM file with the certificate and its chain.").required();
   s.field("key", &TlsNamed::key, "PEM file with its private key.").required();
   s.field("names", &TlsNamed::names, "Names (SNI) that it is used for. Empty: those in the certificate.")
-      .items(0, 1000);
+      .items(0, 1000)
+      .length(1, 253)
+      .check(certificate_name_fault)
+      .example("mail.example.org");
 }
 
 void describe(Schema<TlsSettings>& s) {

@@ -1,8 +1,11 @@
 """A configuration that is wrong is refused before anything starts, and each fault is named with its place."""
+import json
+import os
 import re
+import subprocess
 import unittest
 
-from postern import SCRIPT, Server, main
+from postern import POSTERN, SCRIPT, Server, main
 
 
 class Broken(unittest.TestCase):
@@ -66,6 +69,14 @@ class Broken(unittest.TestCase):
         (self.server.home / "mail.crt").write_text("this is no certificate\n")
         self.refused(self.server.toml(), (f'certificate = "{self.server.home}/mail.crt"',))
 
+    def test_a_listener_names_a_certificate_that_is_not_there(self):
+        for kind, more in (("smtp", 'role = "mx"\n'), ("pop3", "")):
+            listener = f'[[{kind}.listener]]\nname = "third"\naddress = "127.0.0.1:2599"\n{more}certificate = "locahlost"\n'
+            with self.subTest(kind):
+                text = self.server.toml() + listener
+                line = text.count("\n")
+                self.refused(text, ('certificate = "locahlost"', f":{line}:", 'no certificate is for "locahlost"', '"localhost"'))
+
     def test_a_key_of_another_certificate(self):
         self.server.run("certificate", "other.test", "--out", self.server.home / "other", config=False)
         (self.server.home / "mail.key").write_bytes((self.server.home / "other.key").read_bytes())
@@ -108,13 +119,92 @@ class Broken(unittest.TestCase):
         for arguments in (["frobnicate"], ["run", "--frobnicate"], []):
             done = self.server.run(*arguments, config=False, check=False)
             self.assertEqual(done.returncode, 2, done.stderr)
+            for word in arguments[-1:]:
+                self.assertIn(f'"{word}"', done.stderr)
+        self.assertIn('did you mean "check"', self.server.run("chekc", config=False, check=False).stderr)
+
+    def test_usage_errors_as_json(self):
+        done = self.server.run("--json", "stauts", config=False, check=False)
+        self.assertEqual(done.returncode, 2)
+        fault = json.loads(done.stderr)
+        self.assertEqual((fault["code"], fault["word"]), ("usage", "stauts"))
+        self.assertIn("status", fault["hint"])
+
+    def test_help_of_every_command_has_an_example(self):
+        def walk(words, seen):
+            text = self.server.run(*words, "--help", config=False).stdout
+            self.assertRegex(text, r"(?m)^Example:\n  postern " + " ".join(words), words)
+            seen.append(words)
+            _, _, commands = text.partition("\nSubcommands:\n")
+            for name in re.findall(r"(?m)^  (\w+)  ", commands):
+                walk([*words, name], seen)
+            return seen
+        self.assertGreater(len(walk([], [])), 25)
+
+    def test_commands_that_need_the_users_file_say_when_it_is_not_there(self):
+        missing = self.server.home / "nobody"
+        for arguments in (["list"], ["remove", "alice@example.test"], ["passwd", "alice@example.test", "--password-stdin"]):
+            done = self.server.run("user", *arguments, "--file", missing, config=False, check=False, text="secret\n")
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(f"{missing}: No such file", done.stderr)
+        self.assertEqual(list(self.server.home.glob("nobody*")), [])
 
     def test_json_diagnostics_have_places(self):
         self.server.config_file.write_text(self.server.toml() + "[limits]\nmemry = 1\n")
         done = self.server.run("check", "--json", check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout, r'"line":\d+')
-        self.assertRegex(done.stdout, r'"severity":"error"')
+        answer = json.loads(done.stdout)
+        self.assertFalse(answer["ok"])
+        [fault] = answer["errors"]
+        number = self.server.config_file.read_text().splitlines().index("memry = 1") + 1
+        self.assertEqual((fault["severity"], fault["file"], fault["line"], fault["column"]), ("error", str(self.server.config_file), number, 1))
+        self.assertIn("memry", fault["message"])
+        self.assertIn("memory", fault["hint"])
+        self.assertEqual(done.stderr, "")
+
+    def test_other_commands_say_in_json_what_is_wrong_with_the_configuration(self):
+        self.server.config_file.write_text(self.server.toml() + "[limits]\nmemry = 1\n")
+        for command in (["status"], ["show", "config"], ["run"]):
+            done = self.server.run(*command, "--json", check=False)
+            self.assertEqual(done.returncode, 1)
+            answer = json.loads(done.stderr)
+            self.assertEqual(answer["code"], "config.refused")
+            self.assertIn("1 error", answer["error"])
+            self.assertIn("memry", answer["errors"][0]["message"])
+
+    def test_json_survives_octets_that_are_no_utf8(self):
+        folder = os.fsencode(self.server.home) + b"/\xffname"
+        os.mkdir(folder)
+        users = folder + b"/users"
+        with open(users, "wb") as out:
+            out.write(b"al\xffice@example.test:!\n")
+        for arguments in ([b"user", b"list", b"--file", users], [b"check", b"--config", folder + b"/none.toml"],
+                          [b"status", b"--socket", folder + b"/none.sock"], [b"user", b"remove", b"\xfe@x.test", b"--file", users],
+                          [b"fro\xffb"]):
+            done = subprocess.run([os.fsencode(POSTERN), *arguments, b"--json"], capture_output=True, timeout=60)
+            lines = (done.stdout + done.stderr).decode().splitlines()
+            self.assertTrue(lines, arguments)
+            for line in lines:
+                self.assertIsInstance(json.loads(line), dict, arguments)
+            self.assertNotIn("type_error", done.stderr.decode())
+
+    def test_what_is_named_as_a_file_and_is_none_is_refused_at_once(self):
+        pipe = self.server.home / "pipe"
+        os.mkfifo(pipe)
+        script = self.server.script_file
+        script.unlink()
+        os.mkfifo(script)
+        for arguments, config in ((["check"], True), (["run"], True), (["check", "--config", pipe], False)):
+            done = self.server.run(*arguments, config=config, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("named pipe, not a file", done.stderr)
+
+    def test_names_of_certificates_are_names(self):
+        table = '[[tls.name]]\ncertificate = "@HOME@/mail.crt"\nkey = "@HOME@/mail.key"\n{}\n'.replace("@HOME@", str(self.server.home))
+        for wrong in ('names = ["bad name"]', 'names = ["*.a.test", "a_b.test"]', 'names = [""]', 'names = ["*."]'):
+            self.refused(self.server.toml() + table.format(wrong), (wrong, "tls.name[0].names["))
+        self.server.config_file.write_text(self.server.toml() + table.format('names = ["localhost", "*.example.test"]'))
+        self.server.run("check")
 
     def test_an_address_in_use_is_named(self):
         import socket
