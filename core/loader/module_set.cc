@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "core/loader/module_stamp.h"
 #include "postern/fingerprint.h"
 
 namespace postern {
@@ -37,7 +38,10 @@ std::vector<std::filesystem::path> default_module_folders() {
   std::vector<std::filesystem::path> folders;
   std::error_code ignored;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  if (!ignored) folders.push_back(program.parent_path().parent_path() / "lib" / "postern");
+  if (!ignored) {
+    const auto folder = program.parent_path().parent_path() / "lib" / "postern";
+    folders.insert(folders.end(), {folder, folder / "modules", folder / "plugins"});
+  }
   if (const char* more = std::getenv("POSTERN_MODULES")) {
     std::string_view rest = more;
     while (!rest.empty()) {
@@ -49,19 +53,29 @@ std::vector<std::filesystem::path> default_module_folders() {
   return folders;
 }
 
+namespace {
+
+std::unexpected<Fault> other_build(const std::filesystem::path& file) {
+  return fault(
+      "module.fingerprint",
+      fmt::format("{} was built for another build of Postern (its headers, compiler or flags differ); build it "
+                  "again with this one",
+                  file.string()));
+}
+
+}  // namespace
+
 Result<LoadedModule> ModuleSet::open(const std::filesystem::path& file) {
+  const auto stamp = read_module_stamp(file);
+  if (!stamp) return std::unexpected(stamp.error());
+  if (*stamp != POSTERN_FINGERPRINT) return other_build(file);
   void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return fault("module.open", fmt::format("{}: {}", file.string(), ::dlerror()));
   auto* entry = reinterpret_cast<const ModuleInfo* (*)()>(::dlsym(handle, "postern_module"));
   if (!entry)
     return fault("module.entry", fmt::format("{} is no Postern module: it has no postern_module()", file.string()));
   LoadedModule loaded{.info = entry(), .file = file, .module = nullptr};
-  if (loaded.info->fingerprint != POSTERN_FINGERPRINT)
-    return fault(
-        "module.fingerprint",
-        fmt::format("{} was built for another build of Postern (its headers, compiler or flags differ); build it "
-                    "again with this one",
-                    file.string()));
+  if (loaded.info->fingerprint != POSTERN_FINGERPRINT) return other_build(file);
   loaded.module = loaded.info->create();
   return loaded;
 }

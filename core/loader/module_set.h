@@ -39,8 +39,8 @@ class ModuleSet {
 /// Services that the core itself provides, which need no module.
 bool is_core_service(std::string_view name);
 
-/// <program's folder>/../lib/postern (build tree and installation alike), and what POSTERN_MODULES names (colon
-/// separated).
+/// <program's folder>/../lib/postern (a build tree), its folders modules and plugins (an installation), and what
+/// POSTERN_MODULES names (colon separated).
 std::vector<std::filesystem::path> default_module_folders();
 
 }  // namespace postern

@@ -76,7 +76,9 @@ struct ModuleInfo {
 }  // namespace postern
 
 /// In exactly one file of a module: `POSTERN_MODULE(info)` after `#include "postern/fingerprint.h"`.
-#define POSTERN_MODULE(info)                                                                        \
-  extern "C" __attribute__((visibility("default"))) const ::postern::ModuleInfo* postern_module() { \
-    return &(info);                                                                                 \
+/// The fingerprint also stands in a section of its own, where the loader reads it before anything of the file runs.
+#define POSTERN_MODULE(info)                                                                                    \
+  [[gnu::used, gnu::section(".postern")]] static const char postern_module_fingerprint[] = POSTERN_FINGERPRINT; \
+  extern "C" __attribute__((visibility("default"))) const ::postern::ModuleInfo* postern_module() {             \
+    return &(info);                                                                                             \
   }
