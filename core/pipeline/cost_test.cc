@@ -48,5 +48,38 @@ TEST_CASE("five native rules and their trail cost microseconds") {
   CHECK(each < 100);
 }
 
+TEST_CASE("a transaction from MAIL to its plan costs microseconds") {
+  PolicyWorld world;
+  world.install();
+  Talk talk(world);
+  talk.connect();
+  talk.from("alice@elsewhere.example");
+  talk.to("bob@ours.example");
+  talk.send();
+  struct Loop {
+    static Task<Verdict> run(PolicyWorld* world, SessionState* session, Draft* draft, int rounds) {
+      const Address sender = address("alice@elsewhere.example");
+      const Address recipient = address("bob@ours.example");
+      for (int i = 0; i < rounds; ++i) {
+        Transaction mail(*session);
+        mail.envelope.sender = sender;
+        if ((co_await world->policy->mail(mail)).refuses()) co_return Verdict::reject(550, "5.0.0", "mail");
+        if ((co_await world->policy->rcpt(mail, {recipient, "", kNotifyUnset})).refuses())
+          co_return Verdict::reject(550, "5.0.0", "rcpt");
+        mail.draft = draft;
+        const Decision decision = co_await world->policy->message(mail);
+        if (decision.plan.steps.size() != 1) co_return Verdict::reject(550, "5.0.0", "message");
+      }
+      co_return Verdict{};
+    }
+  };
+  constexpr int kRounds = 5'000;
+  const double before = cpu_micros();
+  CHECK_FALSE(world.run(Loop::run(&world, &talk.session, &*talk.draft, kRounds)).decided());
+  const double each = (cpu_micros() - before) / kRounds;
+  MESSAGE("one transaction of one recipient: ", each, " us");
+  CHECK(each < 200);
+}
+
 }  // namespace
 }  // namespace postern

@@ -74,8 +74,9 @@ class PipelinePolicy final : public Policy {
                           SessionState& session, Transaction* transaction, const Recipient* recipient);
   void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
                    const Fault& fault);
-  Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Address address);
-  Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, Address address);
+  /// `address` outlives the task: it is the recipient's in rcpt().
+  Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, const Address& address);
+  Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, const Address& address);
   Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, std::vector<std::uint32_t>& named_by,
                             std::vector<std::pair<std::uint32_t, std::string>>& failed);
   void log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient, const Verdict& verdict,

@@ -172,9 +172,10 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
   co_await run.run();
 
   Decision decision;
-  decision.outcomes = outcomes_as_named(run.outcomes(), named_by, named);
+  const bool expanded = run.outcomes().size() != named;  // else the outcomes are those of the named recipients already
+  decision.outcomes = expanded ? outcomes_as_named(run.outcomes(), named_by, named) : std::move(run.outcomes());
   decision.plan.steps = std::move(run.steps());
-  add_bounces(decision, run.outcomes(), named_by, transaction.answers_each);
+  add_bounces(decision, expanded ? run.outcomes() : decision.outcomes, named_by, transaction.answers_each);
   set_whole(decision);
   root_seconds_.observe(executor.index(), executor.now() - before);
   if (decision.refuses_all()) {
@@ -218,6 +219,7 @@ Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft d
   transaction.draft = nullptr;  // the session's was moved into ours
   transaction.trail.reply(Stage::kMessage, 250, "accepted");
 
+  if (queue_) queue_->before_commit(envelope, transaction.session.client, executor.wall());
   AcceptMeta meta;
   envelope.encode(meta.envelope);
   transaction.session.client.encode(meta.client);

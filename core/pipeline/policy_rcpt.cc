@@ -18,16 +18,15 @@ bool is_fate(const Verdict& verdict) {
 }
 
 /// A bare <postmaster> belongs to the default domain (RFC 5321 §4.5.1).
-Address qualified(const Address& address, const Directory& directory) {
-  if (!address.is_bare_postmaster()) return address;
-  auto domain = Domain::parse(directory.default_domain());
-  return domain ? address.with_domain(std::move(*domain)) : address;
+void qualify(Address& address, const Directory& directory) {
+  if (!address.is_bare_postmaster()) return;
+  if (auto domain = Domain::parse(directory.default_domain())) address = address.with_domain(std::move(*domain));
 }
 
 }  // namespace
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                    Address address) {
+                                                                    const Address& address) {
   Classified out;
   out.lookup = of_kind(AddressLookup::Kind::kForeign);
   const DomainKind domain =
@@ -35,18 +34,18 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
   switch (domain) {
     case DomainKind::kForeign:
       out.kind = address.domain().is_literal() ? RecipientClass::kLiteral : RecipientClass::kForeign;
-      co_return out;
+      return Task<Classified>::ready(std::move(out));
     case DomainKind::kRelay:
       out.kind = hides_route(address.local()) ? RecipientClass::kRelayRouted : RecipientClass::kRelayDomain;
-      co_return out;
+      return Task<Classified>::ready(std::move(out));
     case DomainKind::kLocal:
       break;
   }
-  co_return co_await classify_local(worker, epoch, std::move(address));
+  return classify_local(worker, epoch, address);
 }
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                Address address) {
+                                                                const Address& address) {
   Classified out;
   const bool postmaster = address.is_postmaster();
   out.lookup =
@@ -94,7 +93,7 @@ Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient
   const auto epoch = worker.epoch;
   SessionState& session = transaction.session;
   const std::string asked = recipient.address.to_string();
-  recipient.address = qualified(recipient.address, *worker.directory);
+  qualify(recipient.address, *worker.directory);
   const ClientFacts client{session.client.ip, session.client.role, session.client.authenticated(), session.proxy};
   Classified found;
   // Whether somebody exists here is told to nobody who must log in first.

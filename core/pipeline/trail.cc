@@ -75,10 +75,8 @@ void Trail::append(TrailEntry::Kind kind, Stage stage, std::uint32_t micros, std
   const std::size_t total = mail::varint_size(body) + body;
   const std::size_t limit = kLimit - kOmittedSize - (is_outcome(kind) ? 0 : kOutcomeReserve);
   if (bytes_.size() + 1 + total > limit || (omitted_ && !is_outcome(kind))) return omit();
-  if (bytes_.empty()) {
-    bytes_.reserve(kFirstAllocation);
-    bytes_ += static_cast<char>(kVersion);
-  }
+  if (bytes_.capacity() < kFirstAllocation) bytes_.reserve(kFirstAllocation);  // a copy of a session's is cut to size
+  if (bytes_.empty()) bytes_ += static_cast<char>(kVersion);
   const std::size_t before = bytes_.size();
   bytes_.resize(before + total);
   char* at = put_varint(bytes_.data() + before, body);
