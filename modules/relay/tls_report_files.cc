@@ -1,0 +1,134 @@
+#include "tls_report_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "postern/text.h"
+#include "tls_report_json.h"
+
+namespace postern::relay {
+
+namespace {
+
+constexpr std::size_t kDayText = 10;
+
+}  // namespace
+
+std::string day_text(UtcDay day) {
+  const std::chrono::year_month_day date(day);
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()));
+}
+
+std::optional<UtcDay> parse_day(std::string_view text) {
+  if (text.size() != kDayText || text[4] != '-' || text[7] != '-') return std::nullopt;
+  const auto year = to_number<int>(text.substr(0, 4), 1970, 9999);
+  const auto month = to_number<unsigned>(text.substr(5, 2)), day = to_number<unsigned>(text.substr(8, 2));
+  if (!year || !month || !day) return std::nullopt;
+  const auto date = std::chrono::year{*year} / std::chrono::month{*month} / std::chrono::day{*day};
+  return date.ok() ? std::optional(UtcDay(date)) : std::nullopt;
+}
+
+Result<void> TlsReportFiles::prepare() {
+  if (const int error = env_.make_dir(folder_)) return fault("tlsrpt.folder", folder_ + ": " + std::strerror(error));
+  return {};
+}
+
+std::string TlsReportFiles::read_text(const std::string& path) {
+  auto file = env_.open(path, OpenMode::kRead);
+  const auto size = file ? (*file)->size() : IoResult<std::uint64_t>(0);
+  if (!file || !size || *size > kMaxFile) return {};
+  std::string text(*size, '\0');
+  const auto got = (*file)->read(text, 0);
+  text.resize(got ? *got : 0);
+  return text;
+}
+
+Result<void> TlsReportFiles::replace(const std::string& path, std::string_view text) {
+  const std::string draft = path + ".tmp";  // one writer per file: no other name is needed
+  int error = env_.unlink(draft);           // what an earlier process left must not show behind a shorter text
+  {
+    auto file = env_.open(draft, OpenMode::kCreate);
+    const std::string_view parts[] = {text};
+    error = file ? (*file)->write(parts, 0) : file.error();
+    if (!error) error = (*file)->sync();
+  }
+  if (!error) error = env_.rename(draft, path);
+  if (!error) error = env_.sync_dir(folder_);
+  if (!error) return {};
+  env_.unlink(draft);
+  return fault("tlsrpt.write", path + ": " + std::strerror(error));
+}
+
+TlsReportDay TlsReportFiles::read_file(UtcDay day, const std::string& name) {
+  return day_from_json(day, read_text(folder_ + "/" + name));
+}
+
+TlsReportDay TlsReportFiles::read(UtcDay day, unsigned worker) {
+  return read_file(day, fmt::format("{}.w{}.json", day_text(day), worker));
+}
+
+Result<void> TlsReportFiles::write(const TlsReportDay& day, unsigned worker) {
+  return replace(fmt::format("{}/{}.w{}.json", folder_, day_text(day.day), worker), day_to_json(day));
+}
+
+std::vector<std::string> TlsReportFiles::names_of(UtcDay day) {
+  std::vector<std::string> out;
+  const std::string prefix = day_text(day) + ".";
+  if (auto names = env_.list(folder_))
+    for (std::string& name : *names)
+      if (name.starts_with(prefix)) out.push_back(std::move(name));
+  return out;
+}
+
+std::vector<UtcDay> TlsReportFiles::days() {
+  std::vector<UtcDay> out;
+  auto names = env_.list(folder_);
+  if (!names) return out;
+  for (const std::string& name : *names)
+    if (const auto day = parse_day(std::string_view(name).substr(0, kDayText)); day && name.size() > kDayText)
+      if (out.empty() || out.back() != *day) out.push_back(*day);
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
+}
+
+TlsReportDay TlsReportFiles::merged(UtcDay day) {
+  TlsReportDay all{.day = day, .domains = {}};
+  for (const std::string& name : names_of(day))
+    if (name.ends_with(".json")) all.merge(read_file(day, name));
+  return all;
+}
+
+std::set<std::string> TlsReportFiles::sent(UtcDay day) {
+  std::set<std::string> out;
+  const std::string text = read_text(folder_ + "/" + day_text(day) + ".sent");
+  for (const std::string_view line : split(text, '\n'))
+    if (!line.empty()) out.emplace(line);
+  return out;
+}
+
+Result<void> TlsReportFiles::mark_sent(UtcDay day, const std::string& domain) {
+  const std::string path = folder_ + "/" + day_text(day) + ".sent";
+  auto file = env_.open(path, OpenMode::kCreate);
+  const auto size = file ? (*file)->size() : IoResult<std::uint64_t>(0);
+  if (!file || !size) return fault("tlsrpt.write", path + ": " + std::strerror(file ? size.error() : file.error()));
+  const std::string_view parts[] = {domain, "\n"};
+  int error = (*file)->write(parts, *size);
+  if (!error) error = (*file)->sync();
+  if (!error) error = env_.sync_dir(folder_);
+  if (error) return fault("tlsrpt.write", path + ": " + std::strerror(error));
+  return {};
+}
+
+void TlsReportFiles::remove(UtcDay day) {
+  // The list of those who were told goes last: until then a crash tells nobody twice.
+  const auto names = names_of(day);
+  for (const bool last : {false, true})
+    for (const std::string& name : names)
+      if (name.ends_with(".sent") == last) env_.unlink(folder_ + "/" + name);
+}
+
+}  // namespace postern::relay
