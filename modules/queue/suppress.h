@@ -1,0 +1,148 @@
+// The suppression list: to whom mail is not sent any more, for some time.
+//
+// An entry has a scope (whose mail: "*", "@example.org" or "ann@example.org"), a recipient (an address, or "@domain"
+// for all of a domain), a reason and an end. Hard bounces (is_hard_bounce()) are entered for the sender's domain,
+// complaints (ARF) for the sender. The queue asks before an attempt.
+//
+// Memory: an entry costs about 250 octets; at [suppression] max_entries those that end soonest go. Disk: an append-only
+// text file, one checked line a change ("+" or "-"), rewritten when more than half of it is dead. A torn last line is
+// cut, a damaged one passed over and counted. Changes are synced in groups; what a crash takes back is learnt again
+// from the next bounce.
+//
+// Thread: the entries belong to the owner (worker 0); others ask through run_on(). may_be_listed() answers on any
+// worker without a wait, from a filter of atomic words that knows every entry (and says yes to about one in thirty
+// others). Errors: "suppress.file" (nothing is remembered beyond this process then, the list works on),
+// "suppress.value".
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "postern/address.h"
+#include "postern/config.h"
+#include "postern/control.h"
+#include "postern/env.h"
+#include "postern/error.h"
+#include "postern/executor.h"
+#include "postern/task.h"
+#include "postern/time.h"
+#include "postern/verdict.h"
+
+namespace postern::queue {
+
+struct SuppressionSettings : Located {
+  bool enabled = true;
+  Duration bounced = 24h * 30;
+  Duration complained = 24h * 365;
+  std::uint32_t max_entries = 200'000;
+  std::string feedback_address;
+};
+void describe(Schema<SuppressionSettings>& s);
+
+enum class SuppressReason : std::uint8_t { kBounced, kComplained, kUnsubscribed, kManual };
+std::string_view to_string(SuppressReason reason);
+std::optional<SuppressReason> parse_suppress_reason(std::string_view word);
+
+struct Suppression {
+  std::string scope;      ///< "*", "@example.org", "ann@example.org"; lower case
+  std::string recipient;  ///< "bob@far.example" or "@far.example"; lower case
+  SuppressReason reason = SuppressReason::kManual;
+  WallTime since{};
+  WallTime until = WallTime::max();  ///< max: for ever
+  std::string why;                   ///< at most kMaxWhy octets, one line
+  bool operator==(const Suppression&) const = default;
+
+  static constexpr std::size_t kMaxWhy = 200;
+};
+
+/// Text as the file has it, and back; nothing when it is damaged.
+std::string suppression_line(const Suppression& entry, bool add);
+struct SuppressionChange {
+  bool add = false;
+  Suppression entry;
+};
+std::optional<SuppressionChange> parse_suppression_line(std::string_view line);
+
+class SuppressionList {
+ public:
+  static constexpr std::string_view kFile = "suppression";
+
+  /// `folder`: the state folder. All outlive the list.
+  SuppressionList(Env& env, std::string folder, Executor& owner, SuppressionSettings settings);
+
+  /// Reads the file (on the disk pool). Once, on the owner, before find() is asked.
+  Task<Result<void>> open();
+
+  /// False: not listed, for certain. Any thread.
+  bool may_be_listed(const Address& sender, const Address& recipient) const;
+  /// The entry that forbids it. Any worker.
+  Task<std::optional<Suppression>> find(Address sender, Address recipient);
+
+  /// Enters or replaces (the later end wins for the same scope and recipient). Any worker; returns when it is synced,
+  /// or when another call is about to sync it. Errors: suppress.value (scope or recipient is no such), suppress.file.
+  Task<Result<void>> add(Suppression entry);
+  /// True when there was such an entry.
+  Task<Result<bool>> remove(std::string scope, std::string recipient);
+  /// Entries in the order of recipients, after (`after_recipient`, `after_scope`), at most `limit`.
+  Task<std::vector<Suppression>> list(std::string after_recipient, std::string after_scope, std::size_t limit);
+
+  /// What a refusal teaches: a hard bounce is entered, anything else is nothing. True when an entry was made.
+  Task<Result<bool>> learn(Address sender, Address recipient, Reply reply);
+  /// What a complaint (the text of an ARF report, RFC 5965) teaches. `is_ours` says whether a domain is local: only
+  /// mail of our own senders counts. Returns how many entries were made.
+  Task<Result<std::size_t>> learn_complaint(std::string message, std::function<bool(std::string_view domain)> is_ours);
+  bool is_feedback(const Address& recipient) const;
+
+  /// On the owner.
+  std::size_t size() const { return by_key_.size(); }
+  std::uint64_t damaged_lines() const { return damaged_; }
+
+ private:
+  using Key = std::pair<std::string, std::string>;  ///< recipient, scope
+  struct Flush {
+    std::string text;
+    std::uint64_t offset = 0;
+    bool rewrite = false;
+  };
+  void apply(const SuppressionChange& change, WallTime now);
+  void make_room(WallTime now);
+  void note(const SuppressionChange& change);
+  std::optional<Suppression> look(const std::vector<Key>& keys, WallTime now) const;
+  Task<Result<void>> change(SuppressionChange change, bool* found);
+  std::optional<Flush> begin_flush();
+  Task<Result<void>> flush_all();
+  Result<void> write(const Flush& flush);
+  Result<std::string> read_file();
+  std::string whole_text() const;
+  void mark(std::string_view recipient, std::string_view scope);
+  bool marked(std::string_view recipient, std::string_view scope) const;
+  std::uint64_t probe(std::uint64_t hash, std::uint64_t number) const;
+  static std::vector<Key> keys_of(const Address& sender, const Address& recipient);
+
+  Env& env_;
+  std::string path_;
+  std::string folder_;
+  Executor& owner_;
+  SuppressionSettings settings_;
+  std::uint64_t seed_;
+  std::vector<std::atomic<std::uint64_t>> filter_;
+
+  // the owner's
+  std::map<Key, Suppression> by_key_;
+  std::string pending_;
+  std::uint64_t file_size_ = 0;
+  std::uint64_t lines_ = 0;  ///< in the file and pending
+  std::uint64_t damaged_ = 0;
+  bool flushing_ = false;
+  bool broken_ = false;  ///< the last write failed: the next one rewrites all
+};
+
+/// "suppress.list", "suppress.add", "suppress.remove" for the control socket; rows are JSON.
+void add_suppression_commands(Control& control, SuppressionList& list);
+
+}  // namespace postern::queue
