@@ -3,28 +3,15 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/descriptor.h"
+
 namespace postern {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::unexpected<Fault> system_fault(const char* code) {
   return fault(code, std::strerror(errno));
@@ -46,7 +33,7 @@ Result<std::string> read_regular_file(const std::filesystem::path& file, std::si
   if (::stat(file.c_str(), &info) != 0) return system_fault("file.open");
   if (auto regular = must_be_regular(info); !regular) return std::unexpected(regular.error());
   const Descriptor fd(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (fd.get() < 0 || ::fstat(fd.get(), &info) != 0) return system_fault("file.open");
+  if (!fd || ::fstat(fd.get(), &info) != 0) return system_fault("file.open");
   if (auto regular = must_be_regular(info); !regular) return std::unexpected(regular.error());
 
   // What fstat says is a hint: the file may grow meanwhile, and those of /proc say 0.

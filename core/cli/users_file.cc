@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "core/base/descriptor.h"
 #include "postern/address.h"
 #include "postern/file.h"
 #include "postern/random.h"
@@ -29,24 +30,6 @@ constexpr std::size_t kMaxPasswordBytes = 1024;  // what modules/auth takes
 constexpr std::size_t kMaxNameBytes = 320;
 constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;  // a million accounts and room to spare
 constexpr Duration kLockWait = 5s;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 std::unexpected<Fault> io_fault(const std::filesystem::path& file, std::string_view what) {
   int error = errno;

@@ -223,9 +223,9 @@ void Loader::finish() {
   lua_pushlightuserdata(L, &work);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK)
     diagnostics_.error({}, fmt::format("the scripts could not be frozen: {}",
-                                       state_.load_doom() != Doom::kNone  ? load_doom_text(state_.load_doom())
-                                       : lua_type(L, -1) == LUA_TSTRING ? std::string(raw_text(L, -1))
-                                                                          : "?"));
+                                       state_.load_doom() != Doom::kNone ? load_doom_text(state_.load_doom())
+                                       : lua_type(L, -1) == LUA_TSTRING  ? std::string(raw_text(L, -1))
+                                                                         : "?"));
   for (const KeptFault& fault : work.faults)
     diagnostics_.error(place(fault.source, fault.line, fault.word), fault.text,
                        "keep what changes in notes of the session, the mail or the recipient");
