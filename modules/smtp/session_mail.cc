@@ -57,20 +57,20 @@ Task<void> Session::on_rcpt(Command command) {
     say(replies::kTooManyRecipients);  // RFC 5321 §4.5.3.1.10
     co_return;
   }
-  auto recipient = parse_rcpt(
-      command.argument,
-      {.esmtp = esmtp_, .lenient = lenient(), .smtputf8 = transaction.envelope.smtputf8, .dsn = settings().dsn});
+  const ArgumentRules rules{
+      .esmtp = esmtp_, .lenient = lenient(), .smtputf8 = transaction.envelope.smtputf8, .dsn = settings().dsn};
+  auto recipient = parse_rcpt(command.argument, rules);
   if (!recipient) {
     say(recipient.error());
     co_return;
   }
-  std::string name;
-  if (server_.log().enabled(LogLevel::kInfo)) name = recipient->address.to_string();
   co_await name_for(Stage::kRcpt, &transaction);
   const Verdict verdict = co_await policy().rcpt(transaction, std::move(*recipient));
   if (verdict.refuses()) {
     mail_->some_refused = true;
-    refuse(verdict, "rcpt", name);
+    // The policy has the address now; the line is still in the buffer, since nobody else reads from the stream.
+    recipient = parse_rcpt(command.argument, rules);
+    refuse(verdict, "rcpt", recipient ? recipient->address.to_string() : std::string());
     co_return;
   }
   // 251: the directory knows where this user has gone, and we forward (RFC 5321 §3.4).
