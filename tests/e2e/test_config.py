@@ -73,9 +73,7 @@ class Broken(unittest.TestCase):
         for kind, more in (("smtp", 'role = "mx"\n'), ("pop3", "")):
             listener = f'[[{kind}.listener]]\nname = "third"\naddress = "127.0.0.1:2599"\n{more}certificate = "locahlost"\n'
             with self.subTest(kind):
-                text = self.server.toml() + listener
-                line = text.count("\n")
-                self.refused(text, ('certificate = "locahlost"', f":{line}:", 'no certificate is for "locahlost"', '"localhost"'))
+                self.refused(self.server.toml() + listener, ('certificate = "locahlost"', 'no certificate is for "locahlost"', '"localhost"'))
 
     def test_a_key_of_another_certificate(self):
         self.server.run("certificate", "other.test", "--out", self.server.home / "other", config=False)

@@ -1,9 +1,10 @@
 """PROXY protocol: who may say it is believed, who must say it and does not is dropped, and the relay gate has its own word."""
 import socket
 import struct
+import threading
 import unittest
 
-from postern import SCRIPT, Server, letter, main
+from postern import SCRIPT, Server, letter, main, wait_until
 
 FOREIGN = "victim@foreign.test"
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
@@ -77,6 +78,76 @@ class Proxy(unittest.TestCase):
             talk.expect(500, 503, 421, 554)
 
 
+class NameServer:
+    """Knows one client, 198.51.100.7, by PTR and A. Everything else is NXDOMAIN."""
+    NAME = "mail.client.test"
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.asked = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def toml(self):
+        return f'[dns]\nservers = ["127.0.0.1:{self.socket.getsockname()[1]}"]\n'
+
+    @staticmethod
+    def wire(name):
+        return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+    def serve(self):
+        while True:
+            query, peer = self.socket.recvfrom(4096)
+            if not query:
+                return
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode())
+                at += 1 + query[at]
+            name, kind = ".".join(labels).lower(), struct.unpack("!H", query[at + 1:at + 3])[0]
+            self.asked.append(name)
+            known = {("7.100.51.198.in-addr.arpa", 12): self.wire(self.NAME), (self.NAME, 1): socket.inet_aton("198.51.100.7")}
+            data = known.get((name, kind))
+            code = 0 if data or name == self.NAME else 3
+            answer = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(data)) + data if data else b""
+            head = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, 1 if data else 0, 0, 0)
+            self.socket.sendto(head + query[12:at + 5] + answer, peer)
+
+    def close(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+
+class Names(unittest.TestCase):
+    """The name of a client's address: Received, rules, log and trail."""
+    GOODBYE = ('postern.on("disconnect", { name = "goodbye" }, function(session)\n'
+               '  postern.log.info("gone: " .. tostring(session.client.reverse_name) .. " " .. tostring(session.client.reverse_status))\nend)\n')
+
+    def test_names_are_looked_up_and_confirmed(self):
+        names = NameServer()
+        self.addCleanup(names.close)
+        script = SCRIPT.replace("postern.pipeline \"root\"", self.GOODBYE + "postern.pipeline \"root\"", 1)
+        self.assertIn("goodbye", script)
+        with Server(script=script, extra=names.toml(), listener_extra={"mx": 'proxy_protocol = ["127.0.0.0/8"]'}) as server:
+            for client in ("198.51.100.7", "198.51.100.8"):
+                with self.subTest(client), server.smtp("mx") as talk:
+                    talk.send(v1(client)).ehlo().mail("a@foreign.test", "alice@example.test").data(letter(to="alice@example.test"))
+                    talk.say("QUIT").expect(221)
+            received = b"".join(server.mail("alice", 2))
+            self.assertIn(b"(mail.client.test [198.51.100.7])", received)
+            self.assertIn(b"(unknown [198.51.100.8])", received)
+            server.wait_log("gone: mail.client.test confirmed")
+            server.wait_log("gone: nil none")
+            wait_until(lambda: "confirmed mail.client.test" in server.run("why", "alice@example.test", check=False).stdout, "the trail")
+            asked = len(names.asked)
+            with server.smtp("submission") as talk:
+                talk.ehlo()
+            self.assertEqual(len(names.asked), asked)
+
+
 class NotBelieved(unittest.TestCase):
     def test_what_the_gate_was_not_told_to_believe_counts_as_a_stranger(self):
         with Server(script=OPEN, extra=OFFICE, listener_extra={"mx": 'proxy_protocol = ["127.0.0.0/8"]'}) as server, server.smtp("mx") as talk:
@@ -105,6 +176,16 @@ class Xclient(unittest.TestCase):
                     talk.ehlo().say("XCLIENT ADDR=198.51.100.9 LOGIN=alice@example.test").expect(220)
                     talk.say("EHLO inner.test").expect(250).say("MAIL FROM:<alice@example.test>").expect(250)
                     talk.say(f"RCPT TO:<{FOREIGN}>").expect(code)
+
+    def test_each_attribute_reaches_received(self):
+        with Server(extra=BELIEVED, listener_extra={"mx": 'xclient = ["127.0.0.0/8"]'}) as server, server.smtp("mx") as talk:
+            talk.ehlo().say("XCLIENT PROTO=QMTP").expect(501)
+            talk.say("XCLIENT NAME=spike.test ADDR=198.51.100.9 PORT=4000 HELO=real.test PROTO=SMTP LOGIN=[UNAVAILABLE]").expect(220)
+            talk.say("EHLO filter.test").expect(250)
+            talk.mail("a@foreign.test", "alice@example.test").data(letter(to="alice@example.test"))
+            [mail] = server.mail("alice")
+            self.assertIn(b"Received: from real.test (spike.test [198.51.100.9])", mail)
+            self.assertRegex(mail.split(b"\r\nFrom:")[0], rb"with SMTP id ")
 
 
 if __name__ == "__main__":
