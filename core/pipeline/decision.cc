@@ -77,6 +77,10 @@ HookHandler::~HookHandler() = default;
 ScriptEngine::~ScriptEngine() = default;
 Effects::~Effects() = default;
 Queue::~Queue() = default;
+void Queue::before_commit(Envelope&, const ClientInfo&, WallTime) {}
+Task<std::size_t> Queue::request(std::string) {
+  return Task<std::size_t>::ready(0);
+}
 Directory::~Directory() = default;
 SaslExchange::~SaslExchange() = default;
 Authenticator::~Authenticator() = default;

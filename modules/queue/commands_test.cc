@@ -78,7 +78,7 @@ TEST_CASE("retry does not wait for the schedule") {
   world.sim.run_for(1s);
   CHECK(world.store.count("bob") == 1);
   CHECK(desk.ask("queue.retry") == Answer{"{\"retried\":0}"});
-  CHECK(desk.ask("queue.retry", {{"id", id}}) == Answer{"queue.not_waiting"});
+  CHECK(desk.ask("queue.retry", {{"id", id}}) == Answer{"spool.gone"});
 }
 
 TEST_CASE("a held message stays until it is released, also over a restart") {
@@ -120,7 +120,7 @@ TEST_CASE("recalled mail is delivered to nobody") {
       world.commit({"bob@x.example", "eve@x.example"}, {World::deliver({0}, "bob"), World::deliver({1}, "eve")})
           .to_string();
   world.sim.run_for(10s);
-  CHECK(desk.ask("queue.recall", {{"id", id}}) == Answer{"{\"id\":\"" + id + "\",\"recalled\":2}"});
+  CHECK(desk.ask("queue.recall", {{"id", id}}) == Answer{"{\"id\":\"" + id + "\",\"recalled\":2,\"too_late\":0}"});
   world.store.fault_now = {};
   world.sim.run_for(24h);
   CHECK(world.store.delivered.empty());

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -71,7 +73,17 @@ class FatedSpool final : public Spool {
     return real->list(home, after, limit);
   }
   SpoolWait<SpoolStats> stats(Executor& home) override { return real->stats(home); }
-  Handling handling(Executor&, MessageId, bool) override { return {}; }
+  Handling handling(Executor&, MessageId, bool alone) override {
+    for (auto& slot : slots) {
+      if (slot != 0) {
+        company_of_alone += alone ? 1 : 0;
+        continue;
+      }
+      handled_alone += alone ? 1 : 0;
+      return Handling(&slot, 1);
+    }
+    return {};
+  }
 
   void flush(Executor& home) {
     for (Change& one : lazy) real->change_lazily(home, std::move(one));
@@ -83,6 +95,9 @@ class FatedSpool final : public Spool {
   std::unique_ptr<Spool> real = make_memory_spool();
   std::vector<Change> lazy;
   bool keep_lazy_back = false;
+  std::array<std::uint64_t, 64> slots{};
+  int handled_alone = 0;
+  int company_of_alone = 0;  ///< what else was under way then
   int opened = 0;
 };
 
@@ -164,16 +179,95 @@ class FakeDirectory final : public Directory {
   }
 };
 
+/// Keeps what senders would be told.
+class FakeTeller final : public Teller {
+ public:
+  Task<Result<std::size_t>> report(MessageId id, const Envelope&, std::vector<Outcome> outcomes, Log) override {
+    ++calls;
+    co_await sleep_for(1ms);
+    if (failing) co_return fault("spool.full", "no room for reports");
+    for (Outcome& one : outcomes) told.emplace_back(id, std::move(one));
+    co_return 1;
+  }
+  bool wanted(const Envelope& envelope, const Outcome& outcome) const override {
+    using Kind = Outcome::Kind;
+    const Recipient& recipient = envelope.recipients.at(outcome.recipient);
+    return recipient.wants(outcome.kind == Kind::kFailed    ? kNotifyFailure
+                           : outcome.kind == Kind::kDelayed ? kNotifyDelay
+                                                            : kNotifySuccess);
+  }
+  std::optional<Outcome> half_told(std::uint32_t recipient, const RecipientInfo& info) const override {
+    if (!info.note.starts_with("report:")) return std::nullopt;
+    Outcome outcome;
+    outcome.recipient = recipient;
+    outcome.reply = {550, "5.1.1", "told before"};
+    return outcome;
+  }
+  std::size_t count(Outcome::Kind kind) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(told, [kind](const auto& one) { return one.second.kind == kind; }));
+  }
+  std::vector<std::pair<MessageId, Outcome>> told;
+  int calls = 0;
+  bool failing = false;
+};
+
+inline AttemptResult delivered(std::uint32_t one) {
+  AttemptResult result;
+  result.recipient = one;
+  result.kind = AttemptResult::Kind::kDelivered;
+  result.host = "mx.far.example";
+  result.reply = {250, "2.0.0", "ok"};
+  return result;
+}
+inline AttemptResult deferred(std::uint32_t one, std::string host, Reply reply) {
+  AttemptResult result;
+  result.recipient = one;
+  result.host = std::move(host);
+  result.reply = std::move(reply);
+  return result;
+}
+
+/// A transport that takes as long as the test says, passes the gate, and answers what the test wants.
+class FakeTransport final : public Transport {
+ public:
+  Task<std::vector<AttemptResult>> attempt(AttemptRequest request) override {
+    ++attempts;
+    const std::string hop = next_hop(request.envelope, request.step, request.recipients.front());
+    tried.push_back(hop);
+    most = std::max(most, ++under_way[hop]);
+    co_await sleep_for(before_dot + (slow ? slow(hop) : Duration(0)));
+    const bool may = request.gate == nullptr || request.gate->pass();
+    if (may) co_await sleep_for(after_dot);
+    --under_way[hop];
+    std::vector<AttemptResult> results;
+    for (const std::uint32_t one : request.recipients) {
+      results.push_back(may ? answer(request, one) : deferred(one, "", {451, "4.3.0", "taken back"}));
+      if (results.back().kind == AttemptResult::Kind::kDelivered) sent.push_back(hop);
+    }
+    co_return results;
+  }
+  std::function<AttemptResult(const AttemptRequest&, std::uint32_t)> answer =
+      [](const AttemptRequest&, std::uint32_t one) { return delivered(one); };
+  std::function<Duration(const std::string&)> slow;  ///< longer before the dot, for a next hop
+  Duration before_dot = 1ms;
+  Duration after_dot{};
+  int attempts = 0;
+  int most = 0;  ///< at one time, to one next hop
+  std::map<std::string, int> under_way;
+  std::vector<std::string> tried, sent;  ///< next hops, in order
+};
+
 struct World {
   explicit World(QueueSettings the_settings = {}) : settings(std::move(the_settings)) { start(); }
   ~World() { stop(); }
 
   void start() {
     queue = std::make_unique<QueueService>(sim, metrics);
-    queue->make_shards(spool, store, transport, &directory, settings);
+    queue->make_shards(spool, store, transport, &directory, &teller, settings, submission);
     queue->set_log(0, log.log());
     queue->begin();
-    sim.run_until_idle();
+    sim.run_for(50ms);  // whatever was being handled when the last one crashed is tried by itself first
   }
   /// Ends the queue in good order.
   void stop() {
@@ -207,9 +301,15 @@ struct World {
   }
 
   MessageId commit(std::vector<std::string> recipients, std::vector<PlanStep> steps, bool hand_over = true) {
+    return commit(Envelope{.sender = address("ann@elsewhere.example"), .recipients = {}}, std::move(recipients),
+                  std::move(steps), hand_over);
+  }
+  /// With wishes of the sender.
+  MessageId commit(Envelope envelope, std::vector<std::string> recipients, std::vector<PlanStep> steps,
+                   bool hand_over = true) {
     QueuedMessage message;
-    message.envelope.sender = address("ann@elsewhere.example");
-    for (const std::string& one : recipients) message.envelope.recipients.push_back({.address = address(one)});
+    message.envelope = std::move(envelope);
+    for (const std::string& one : recipients) message.envelope.recipients.push_back({.address = address(one), .notify = notify});
     message.plan.steps = std::move(steps);
     Nursery nursery(sim.worker(0));
     nursery.spawn(write(&message));
@@ -247,6 +347,7 @@ struct World {
   }
 
   QueueSettings settings;
+  SubmissionSettings submission;
   SimRuntime sim{{.seed = 5}};
   Metrics metrics{1};
   CaptureLog log;
@@ -254,6 +355,8 @@ struct World {
   FatedSpool spool{fate};
   FakeStore store{fate};
   FakeDirectory directory;
+  FakeTeller teller;
+  std::uint8_t notify = kNotifyUnset;  ///< of all recipients
   Transport* transport = nullptr;
   std::unique_ptr<QueueService> queue;
 };

@@ -5,14 +5,38 @@
 #include "postern/fingerprint.h"
 #include "postern/module.h"
 #include "queue.h"
+#include "report_settings.h"
 
 namespace postern::queue {
 
 namespace {
 
+/// The Reporter as shards see it.
+class ReportingTeller final : public Teller {
+ public:
+  explicit ReportingTeller(ReporterParts parts) : reporter_(std::move(parts)) {}
+  Task<Result<std::size_t>> report(MessageId id, const Envelope& envelope, std::vector<Outcome> outcomes,
+                                   Log log) override {
+    return reporter_.report(id, envelope, std::move(outcomes), std::move(log));
+  }
+  bool wanted(const Envelope& envelope, const Outcome& outcome) const override {
+    return reporter_.wanted(envelope, outcome);
+  }
+  std::optional<Outcome> half_told(std::uint32_t recipient, const RecipientInfo& info) const override {
+    return Reporter::from_note(recipient, info);
+  }
+
+ private:
+  Reporter reporter_;
+};
+
 class QueueModule final : public Module {
  public:
-  void describe(ConfigSchemas& schemas) override { schemas.add<QueueSettings>(); }
+  void describe(ConfigSchemas& schemas) override {
+    schemas.add<QueueSettings>();
+    schemas.add<SubmissionSettings>();
+    schemas.add<ReportSettings>();
+  }
 
   void provide(Core& core) override {
     core_ = &core;
@@ -24,12 +48,7 @@ class QueueModule final : public Module {
 
   void start(Worker& worker) override {
     // The spool is opened after privileges were dropped, so the first worker to come makes the shards of all.
-    std::call_once(made_, [this, &worker] {
-      const Services& services = core_->services;
-      queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), services.find<Transport>(),
-                          services.find<Directory>(), core_->config->get<QueueSettings>());
-      queue_->mark_own(worker.executor);
-    });
+    std::call_once(made_, [this, &worker] { make_shards(worker); });
     queue_->set_log(worker.index, worker.log);
     if (worker.index == 0) queue_->begin();
   }
@@ -38,15 +57,31 @@ class QueueModule final : public Module {
   void stop() override { queue_->clear(); }
 
  private:
+  void make_shards(Worker& worker) {
+    const Services& services = core_->services;
+    const Config& config = *core_->config;
+    teller_ = std::make_unique<ReportingTeller>(ReporterParts{.spool = services.need<Spool>(),
+                                                              .policy = services.find<Policy>(),
+                                                              .queue = queue_.get(),
+                                                              .directory = services.find<Directory>(),
+                                                              .hostname = core_->hostname,
+                                                              .settings = config.get<ReportSettings>()});
+    queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), services.find<Transport>(),
+                        services.find<Directory>(), teller_.get(), config.get<QueueSettings>(),
+                        config.get<SubmissionSettings>());
+    queue_->mark_own(worker.executor);
+  }
+
   Core* core_ = nullptr;
   std::unique_ptr<QueueService> queue_;
+  std::unique_ptr<ReportingTeller> teller_;
   std::once_flag made_;
 };
 
 const ModuleInfo kInfo{
     .fingerprint = POSTERN_FINGERPRINT,
     .name = "queue",
-    .purpose = "schedule, delivery into mailboxes, retry and hold of accepted mail",
+    .purpose = "schedule, delivery into mailboxes, retry, reports to senders, hold and recall of accepted mail",
     .provides = {"queue"},
     .needs = {"mailstore", "spool"},
     .uses = {"control", "transport", "directory"},

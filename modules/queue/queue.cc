@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "postern/envelope.h"
 #include "postern/hash.h"
 #include "postern/sync.h"
 
@@ -11,16 +12,20 @@ QueueService::QueueService(Runtime& runtime, Metrics& metrics) : runtime_(runtim
 QueueService::~QueueService() = default;
 
 void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transport, Directory* directory,
-                               const QueueSettings& settings) {
+                               Teller* teller, const QueueSettings& settings, const SubmissionSettings& submission) {
   spool_ = &spool;
   store_ = &store;
+  routes_ = std::make_unique<Routes>(settings);
+  submission_ = submission;
   for (unsigned i = 0; i < runtime_.workers(); ++i)
     shards_.push_back(std::make_unique<Shard>(runtime_.worker(i), Log(),
                                               ShardParts{.spool = spool,
                                                          .store = store,
                                                          .transport = transport,
                                                          .directory = directory,
+                                                         .teller = teller,
                                                          .metrics = metrics_,
+                                                         .routes = *routes_,
                                                          .settings = settings}));
 }
 
@@ -32,19 +37,41 @@ unsigned QueueService::owner_of(MessageId id) const {
   return static_cast<unsigned>(hash_number(id.value()) % shards_.size());
 }
 
+unsigned QueueService::owner_of(const Seed& seed) const {
+  const auto destination = static_cast<std::uint32_t>(seed.label >> 32);
+  return routes_->collects(destination) ? static_cast<unsigned>(destination % shards_.size()) : owner_of(seed.id);
+}
+
+/// The undo window (`[submission] hold`) is a time before which nothing is done, as FUTURERELEASE is: durable with the
+/// message, and the same for local recipients and others.
+void QueueService::before_commit(Envelope& envelope, const ClientInfo& client, WallTime now) {
+  const bool submitted = client.role == SessionRole::kSubmission || client.role == SessionRole::kSubmissions;
+  if (!submitted || !client.authenticated()) return;
+  const auto own = submission_.hold_of.find(client.auth_user);
+  const Duration hold = own == submission_.hold_of.end() ? submission_.hold : own->second;
+  if (hold > 0s) envelope.hold_until = std::max(envelope.hold_until.value_or(WallTime{}), later(now, hold));
+}
+
 void QueueService::accepted(QueuedMessage message) {
   const auto local =
       std::ranges::find_if(message.plan.steps, [](const PlanStep& step) { return !step.account.empty(); });
-  const unsigned owner = local == message.plan.steps.end()
-                             ? owner_of(message.id)
-                             : static_cast<unsigned>(hash_bytes(local->account) % shards_.size());
+  unsigned owner = 0;
+  if (local != message.plan.steps.end())
+    owner = static_cast<unsigned>(hash_bytes(local->account) % shards_.size());
+  else if (routes_->any_collects() && !message.envelope.recipients.empty())
+    owner = owner_of(Seed{.id = message.id,
+                          .label = std::uint64_t{destination_hash(
+                                       message.envelope.recipients.front().address.domain().to_string())}
+                                   << 32});
+  else
+    owner = owner_of(message.id);
   shards_[owner]->push(std::move(message));
 }
 
 // --- start-up -------------------------------------------------------------------------------------------------------
 
 std::optional<Seed> QueueService::seed_of(const MessageInfo& info, WallTime now) {
-  Seed seed{.id = info.id, .due = WallTime::max()};
+  Seed seed{.id = info.id, .due = WallTime::max(), .label = info.label};
   seed.suspect = info.crashes > 0;
   bool undone = false;
   for (const RecipientInfo& one : info.recipients) {
@@ -61,9 +88,14 @@ std::optional<Seed> QueueService::seed_of(const MessageInfo& info, WallTime now)
   return seed;
 }
 
+Task<void> QueueService::give(std::vector<std::vector<Seed>> seeds) {
+  for (unsigned i = 0; i < shards_.size(); ++i)
+    if (!seeds[i].empty()) co_await run_on(runtime_.worker(i), [this, i, &seeds] { shards_[i]->adopt(seeds[i]); });
+}
+
 /// New mail comes in meanwhile: its ids are greater than first_own_, and accepted() hands it to its shards. Two shards
 /// must never hold one message.
-Task<void> QueueService::recover() {
+Task<void> QueueService::recover(std::vector<Seed>* suspects) {
   Executor& executor = co_await this_executor();
   const Log& log = shard(0).log();
   std::size_t messages = 0;
@@ -73,6 +105,7 @@ Task<void> QueueService::recover() {
     auto page = co_await spool_->list(executor, after, kPage);
     if (!page) {
       log.error("queue.recover", {{"code", page.error().code}, {"why", page.error().detail}});
+      co_await end_quiet();  // new mail does not wait for that
       co_await sleep_for(1s);
       continue;
     }
@@ -87,12 +120,45 @@ Task<void> QueueService::recover() {
       if (seed->held) ++held;
       if (seed->held && info.crashes > 0)
         log.warn("queue.poison", {{"id", info.id.to_string()}, {"crashes", info.crashes}, {"why", info.hold_reason}});
-      seeds[owner_of(info.id)].push_back(*seed);
+      if (seed->suspect && !seed->held)
+        suspects->push_back(*seed);
+      else
+        seeds[owner_of(*seed)].push_back(*seed);
     }
-    for (unsigned i = 0; i < shards_.size(); ++i)
-      if (!seeds[i].empty()) co_await run_on(runtime_.worker(i), [this, i, &seeds] { shards_[i]->adopt(seeds[i]); });
+    co_await give(std::move(seeds));
   }
-  log.info("queue.recovered", {{"messages", messages}, {"held", held}});
+  log.info("queue.recovered", {{"messages", messages}, {"held", held}, {"suspects", suspects->size()}});
+}
+
+Task<void> QueueService::end_quiet() {
+  for (unsigned i = 0; i < shards_.size(); ++i)
+    co_await run_on(runtime_.worker(i), [this, i] { shards_[i]->set_quiet(false); });
+}
+
+/// Tries one message with nothing else under way. False when it takes too long for that.
+Task<bool> QueueService::try_alone(Seed seed) {
+  Executor& executor = co_await this_executor();
+  const unsigned owner = owner_of(seed);
+  const std::vector<Seed> seeds(1, seed);
+  shard(0).log().info("queue.suspect", {{"id", seed.id.to_string()}});
+  co_await run_on(runtime_.worker(owner), [this, owner, &seeds] { shards_[owner]->adopt(seeds); });
+  const Instant limit = executor.now() + kAloneFor;
+  while (executor.now() < limit) {
+    if (!co_await run_on(runtime_.worker(owner), [this, owner] { return shards_[owner]->trying(false); }))
+      co_return true;
+    co_await sleep_for(kAlonePoll);
+  }
+  co_return !co_await run_on(runtime_.worker(owner), [this, owner] { return shards_[owner]->trying(true); });
+}
+
+Task<void> QueueService::try_suspects(std::vector<Seed> suspects) {
+  std::size_t next = 0;
+  while (next < suspects.size())
+    if (!co_await try_alone(suspects[next++])) break;
+  co_await end_quiet();
+  std::vector<std::vector<Seed>> rest(shards_.size());
+  for (; next < suspects.size(); ++next) rest[owner_of(suspects[next])].push_back(suspects[next]);
+  co_await give(std::move(rest));
 }
 
 Task<bool> QueueService::may_sweep() {
@@ -116,7 +182,9 @@ Task<void> QueueService::sweep_daily() {
 }
 
 Task<void> QueueService::begin_on_worker() {
-  co_await recover();
+  std::vector<Seed> suspects;
+  co_await recover(&suspects);
+  co_await try_suspects(std::move(suspects));
   co_await sweep_daily();
 }
 
@@ -130,10 +198,23 @@ Task<void> QueueService::drain(unsigned worker, Deadline deadline) {
 
 // --- for commands ---------------------------------------------------------------------------------------------------
 
-Task<std::size_t> QueueService::retry(std::optional<MessageId> id) {
-  std::size_t count = 0;
+Task<bool> QueueService::retry(MessageId id) {
+  bool any = false;
   for (unsigned i = 0; i < shards_.size(); ++i)
-    count += co_await run_on(runtime_.worker(i), [this, i, id] { return shards_[i]->retry(id); });
+    any = co_await run_on(runtime_.worker(i), [this, i, id] { return shards_[i]->retry(id); }) || any;
+  co_return any;
+}
+
+Task<void> QueueService::retry_slices(unsigned i, std::optional<std::uint32_t> destination, std::size_t* count) {
+  std::uint32_t from = 0;
+  const auto slice = [&] { return shards_[i]->retry_some(&from, kSlice, destination, count); };
+  while (!co_await run_on(runtime_.worker(i), slice)) {
+  }
+}
+
+Task<std::size_t> QueueService::retry_all() {
+  std::size_t count = 0;
+  for (unsigned i = 0; i < shards_.size(); ++i) co_await retry_slices(i, std::nullopt, &count);
   co_return count;
 }
 
@@ -149,10 +230,29 @@ Task<void> QueueService::drop(MessageId id) {
     co_await run_on(runtime_.worker(i), [this, i, id] { shards_[i]->drop(id); });
 }
 
-Task<void> QueueService::adopt(Seed seed) {
-  const unsigned owner = owner_of(seed.id);
+Task<void> QueueService::renew(Seed seed) {
+  for (unsigned i = 0; i < shards_.size(); ++i)
+    if (co_await run_on(runtime_.worker(i), [this, i, &seed] { return shards_[i]->renew(seed); })) co_return;
+  const unsigned owner = owner_of(seed);
   const std::vector<Seed> seeds(1, seed);
   co_await run_on(runtime_.worker(owner), [this, owner, &seeds] { shards_[owner]->adopt(seeds); });
+}
+
+Task<Shard::Recall> QueueService::recall(MessageId id) {
+  for (unsigned i = 0; i < shards_.size(); ++i) {
+    auto answer = co_await run_on(runtime_.worker(i), [this, i, id] { return shards_[i]->recall(id); });
+    if (answer.known != Shard::Known::kNo) co_return answer;
+  }
+  co_return Shard::Recall{};
+}
+
+Task<std::size_t> QueueService::request(std::string destination) {
+  std::size_t count = 0;
+  for (unsigned i = 0; i < shards_.size(); ++i) {
+    const auto number = co_await run_on(runtime_.worker(i), [&] { return shards_[i]->request(destination, &count); });
+    if (number) co_await retry_slices(i, number, &count);
+  }
+  co_return count;
 }
 
 }  // namespace postern::queue

@@ -93,7 +93,9 @@ TEST_CASE("mail that is not kept in memory is read from the spool when its turn 
 }
 
 TEST_CASE("a full store is tried again after 1, 5 and 15 minutes, give or take a tenth") {
-  World world;
+  QueueSettings settings;
+  settings.retry = "1m, 5m, 15m, 1h";
+  World world(settings);
   world.store.fault_now = {"store.full", "no room"};
   world.commit({"bob@x.example"}, {World::deliver({0}, "bob")});
   world.sim.run_for(23min);
@@ -127,28 +129,81 @@ TEST_CASE("an attempt's time survives a restart") {
   CHECK(world.store.tried.size() == 3);
 }
 
-TEST_CASE("mail too old is set aside with the reason, and a release tries it once more") {
+TEST_CASE("mail too old is given up, exactly then, and its sender is told why") {
   QueueSettings settings;
   settings.give_up_after = 10min;
   World world(settings);
   world.store.fault_now = {"store.full", "no room"};
   const MessageId id = world.commit({"bob@x.example"}, {World::deliver({0}, "bob")});
+  const WallTime start = world.sim.worker(0).wall();
   world.sim.run_for(1h);
-  auto queued = world.queued();
-  REQUIRE(queued.size() == 1);
-  CHECK(queued[0].held_until == WallTime::max());
-  CHECK(queued[0].hold_reason == "gave up: store.full: no room");
+  CHECK(world.queued().empty());
   CHECK(world.queue->shard(0).size() == 0);
-  const auto tried = world.store.tried.size();
+  REQUIRE(world.teller.told.size() == 1);
+  CHECK(world.teller.told[0].first == id);
+  const Outcome& outcome = world.teller.told[0].second;
+  CHECK(outcome.kind == Outcome::Kind::kFailed);
+  CHECK(outcome.reply.enhanced == "4.2.2");
+  CHECK(outcome.attempts == world.store.tried.size());
+  CHECK(outcome.last_attempt - start >= 10min - 1s);
+  CHECK(outcome.last_attempt - start <= 10min + 1s);
+}
+
+TEST_CASE("a sender is warned once, at its time, and not again after a restart") {
+  QueueSettings settings;
+  settings.warn_after = 1h;
+  World world(settings);
+  world.store.fault_now = {"store.full", "no room"};
+  world.commit({"bob@x.example"}, {World::deliver({0}, "bob")});
+  world.sim.run_for(59min);
+  CHECK(world.teller.told.empty());
+  world.sim.run_for(2min);
+  REQUIRE(world.teller.count(Outcome::Kind::kDelayed) == 1);
+  CHECK(world.teller.told[0].second.will_retry_until);
+  world.crash_and_restart();
   world.sim.run_for(24h);
-  CHECK(world.store.tried.size() == tried);
-  world.store.fault_now = {};
-  world.spool.hold(world.sim.worker(0), id, WallTime{}, {}).then([](auto) {});
-  world.sim.run_until_idle();
-  world.queue->shard(0).adopt({{.id = id}});
-  world.queue->shard(0).retry(id);
-  world.sim.run_for(2h);
-  CHECK(world.store.count("bob") == 1);
+  CHECK(world.teller.told.size() == 1);
+  CHECK(world.queued().size() == 1);
+}
+
+TEST_CASE("a report that cannot be sent now is sent later, and the recipient waits for that") {
+  World world;
+  world.teller.failing = true;
+  PlanStep bounce = World::step(Kind::kBounce, {0});
+  bounce.options = {{"code", "550"}, {"enhanced", "5.7.1"}, {"text", "no thanks"}};
+  world.commit({"bob@x.example"}, {bounce});
+  world.sim.run_for(30s);
+  CHECK(world.teller.calls == 1);
+  CHECK(world.queued().size() == 1);
+  world.teller.failing = false;
+  world.sim.run_for(2min);
+  CHECK(world.teller.count(Outcome::Kind::kFailed) == 1);
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("a failure that a crash left half told is told to its end, and not tried again") {
+  World world;
+  world.store.fault_now = {"store.full", "no room"};
+  const MessageId id = world.commit({"bob@x.example"}, {World::deliver({0}, "bob")}, false);
+  world.spool.change_lazily(world.sim.worker(0), world.spool.attempted(id, 0, 3, WallTime{}, "report:x 550"));
+  world.crash_and_restart();
+  world.sim.run_for(1s);
+  CHECK(world.store.stages == 0);
+  REQUIRE(world.teller.told.size() == 1);
+  CHECK(world.teller.told[0].second.reply.text == "told before");
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("a sender who asked for it hears of a delivery") {
+  World world;
+  world.commit({"bob@x.example"}, {World::deliver({0}, "bob")});
+  world.sim.run_for(1s);
+  CHECK(world.teller.calls == 0);
+  world.notify = kNotifySuccess;
+  world.commit({"bob@x.example"}, {World::deliver({0}, "bob")});
+  world.sim.run_for(1s);
+  CHECK(world.teller.count(Outcome::Kind::kDelivered) == 1);
+  CHECK(world.queued().empty());
 }
 
 TEST_CASE("quarantined recipients wait for an administrator while the others get their mail") {
@@ -174,15 +229,15 @@ TEST_CASE("quarantined recipients wait for an administrator while the others get
   CHECK(world.queued().empty());
 }
 
-TEST_CASE("a refusal that came after acceptance is kept with its words") {
+TEST_CASE("a refusal that came after acceptance is told to the sender with its words") {
   World world;
   PlanStep bounce = World::step(Kind::kBounce, {0});
   bounce.options = {{"code", "550"}, {"enhanced", "5.7.1"}, {"text", "no thanks"}};
   world.commit({"bob@x.example"}, {bounce});
   world.sim.run_for(1s);
-  const auto queued = world.queued();
-  REQUIRE(queued.size() == 1);
-  CHECK(queued[0].hold_reason == "refused after acceptance: 550 5.7.1 no thanks");
+  CHECK(world.queued().empty());
+  REQUIRE(world.teller.told.size() == 1);
+  CHECK(world.teller.told[0].second.reply == Reply{550, "5.7.1", "no thanks"});
 }
 
 TEST_CASE("a step that must wait is done at its time, also after a restart") {
@@ -210,30 +265,11 @@ TEST_CASE("without a transport mail for others waits, and that is said once") {
   CHECK(world.log.count("queue.no_route") == 1);
 }
 
-class FakeTransport final : public Transport {
- public:
-  Task<std::vector<AttemptResult>> attempt(AttemptRequest request) override {
-    ++attempts;
-    std::vector<AttemptResult> results;
-    for (const std::uint32_t one : request.recipients) {
-      AttemptResult result;
-      result.recipient = one;
-      result.host = "mx.far.example";
-      result.kind = AttemptResult::Kind::kDelivered;
-      result.reply = {250, "2.0.0", "ok"};
-      if (one == 1 && attempts == 1) {
-        result.kind = AttemptResult::Kind::kDeferred;
-        result.reply = {451, "4.2.0", "later"};
-      }
-      results.push_back(std::move(result));
-    }
-    co_return results;
-  }
-  int attempts = 0;
-};
-
 TEST_CASE("a transport is asked only about recipients that still wait") {
   FakeTransport transport;
+  transport.answer = [](const AttemptRequest& request, std::uint32_t one) {
+    return one == 1 && request.attempts == 0 ? deferred(one, "mx.far.example", {451, "4.2.0", "later"}) : delivered(one);
+  };
   World world;
   world.stop();
   world.transport = &transport;
@@ -269,14 +305,6 @@ TEST_CASE("old temporary files are swept once a day") {
   CHECK(world.store.sweeps == 1);
   world.sim.run_for(24h);
   CHECK(world.store.sweeps == 2);
-}
-
-TEST_CASE("the schedule repeats its last wait and ends") {
-  const Schedule schedule{{1min, 10min}, 1h};
-  const WallTime start{};
-  CHECK(schedule.next(start, 1, start, 0) == start + 54s);
-  CHECK(*schedule.next(start, 9, start, 7) - start >= 9min);
-  CHECK_FALSE(schedule.next(start, 1, start + 1h, 0));
 }
 
 }  // namespace postern::queue

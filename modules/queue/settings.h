@@ -1,23 +1,45 @@
-// The settings of an administrator: [queue].
+// The settings of an administrator: [queue], [queue.routes] and [submission].
 //
 // Owner: the Config of an epoch. Thread: any, immutable.
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <map>
+#include <optional>
+#include <string>
 
 #include "postern/config.h"
 
 namespace postern::queue {
 
+/// [queue.routes."example.org"]: what is different for one destination. What is not given is as in [queue].
+struct RouteSettings : Located {
+  std::optional<std::string> retry;
+  std::optional<Duration> give_up_after;
+  std::optional<Duration> warn_after;
+  std::optional<std::uint32_t> concurrency;
+  std::optional<std::string> release;
+};
+void describe(Schema<RouteSettings>& s);
+
 struct QueueSettings : Located {
-  std::vector<Duration> retry = {1min, 5min, 15min, 1h, 4h};
+  std::string retry = "1m, 5m*2, 15m, 1h*3, 4h";
   Duration give_up_after = 24h * 5;
+  Duration warn_after = 4h;
+  std::uint32_t jitter = 10;
   std::uint32_t local_concurrency = 512;
-  std::uint32_t remote_concurrency = 200;
+  std::uint32_t remote_concurrency = 2000;
+  std::uint32_t destination_concurrency = 100;
   std::uint32_t hot_messages = 8192;
   bool delivered_to = true;
+  std::map<std::string, RouteSettings> routes;
 };
 void describe(Schema<QueueSettings>& s);
+
+struct SubmissionSettings : Located {
+  Duration hold{};
+  std::map<std::string, Duration> hold_of;
+};
+void describe(Schema<SubmissionSettings>& s);
 
 }  // namespace postern::queue

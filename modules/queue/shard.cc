@@ -11,7 +11,9 @@ QueueMetrics::QueueMetrics(Metrics& metrics)
       discarded(metrics.counter("postern_queue_discarded_total", "Recipients whose mail a rule threw away.")),
       deferred(
           metrics.counter("postern_queue_deferred_total", "Attempts for a recipient that failed and are made again.")),
+      failed(metrics.counter("postern_queue_failed_total", "Recipients given up; their senders are told.")),
       held(metrics.counter("postern_queue_held_total", "Messages set aside for an administrator.")),
+      recalled(metrics.counter("postern_queue_recalled_total", "Recipients whose mail was taken back.")),
       seconds(metrics.histogram("postern_queue_delivery_seconds", "Time from acceptance to a recipient's delivery.",
                                 HistogramScale::kSeconds)) {}
 
@@ -24,9 +26,9 @@ Shard::Shard(Executor& home, Log log, ShardParts parts)
     : home_(home),
       log_(std::move(log)),
       parts_(std::move(parts)),
-      schedule_{parts_.settings.retry, parts_.settings.give_up_after},
       nursery_(home),
-      background_(home) {
+      background_(home),
+      destinations_(parts_.routes) {
   // Steps catch what concerns them; what still comes here is a fault of this program, and must not end the others.
   nursery_.on_error = background_.on_error = [this](std::exception_ptr error) {
     try {
@@ -82,57 +84,82 @@ bool Shard::discard_at_once(const QueuedMessage& message) {
   return true;
 }
 
+/// Where the first of a message's relay steps leads; else the domain of its first recipient.
+std::string Shard::first_hop(const Envelope& envelope, const Plan& plan) const {
+  for (const PlanStep& step : plan.steps) {
+    if (step.kind != PlanStep::Kind::kRelay || step.recipients.empty()) continue;
+    if (parts_.transport != nullptr) return parts_.transport->next_hop(envelope, step, step.recipients.front());
+    return envelope.recipients[step.recipients.front()].address.domain().to_string();
+  }
+  return envelope.recipients.empty() ? std::string() : envelope.recipients.front().address.domain().to_string();
+}
+
 void Shard::take(QueuedMessage message) {
   if (discard_at_once(message)) return;
-  auto [at, fresh] = items_.try_emplace(message.id.value());
+  auto [item, fresh] = items_.insert(message.id);
   if (!fresh) return;  // recovery has seen it too
   parts_.metrics.waiting.add(home_.index());
-  Item& item = at->second;
-  item.id = message.id;
-  if (hot_ < parts_.settings.hot_messages) {
+  item->destination = destinations_.by_name(first_hop(message.envelope, message.plan));
+  item->sender = sender_hash(message.envelope.sender);
+  const Destination& destination = destinations_.at(item->destination);
+  const bool collected = destination.collects() && !destination.open;
+  if (hot_ < parts_.settings.hot_messages && !collected) {
     auto active = std::make_unique<Active>();
     active->recipients.resize(message.envelope.recipients.size());
     active->envelope = std::move(message.envelope);
     active->plan = std::move(message.plan);
     active->size = message.size;
     active->accepted = message.accepted;
-    set_active(item, std::move(active));
+    set_active(*item, std::move(active));
   }
-  make_ready(item);
+  make_ready(*item);
 }
 
 void Shard::adopt(const std::vector<Seed>& seeds) {
-  for (const Seed& seed : seeds) {
-    if (seed.placed) stuck_.insert(seed.id.value());
-    if (seed.held) continue;
-    auto [at, fresh] = items_.try_emplace(seed.id.value());
-    if (!fresh) continue;
-    parts_.metrics.waiting.add(home_.index());
-    at->second.id = seed.id;
-    at->second.suspect = seed.suspect;
-    at->second.forced = seed.forced;
-    if (seed.due > home_.wall())
-      wait_until(at->second, seed.due);
-    else
-      make_ready(at->second);
-  }
+  for (const Seed& seed : seeds) adopt_one(seed);
+}
+
+void Shard::adopt_one(const Seed& seed) {
+  if (seed.placed) stuck_.insert(seed.id.value());
+  if (seed.held) return;
+  auto [item, fresh] = items_.insert(seed.id);
+  if (!fresh) return static_cast<void>(renew(seed));
+  parts_.metrics.waiting.add(home_.index());
+  item->destination = destinations_.by_hash(static_cast<std::uint32_t>(seed.label >> 32));
+  item->sender = static_cast<std::uint32_t>(seed.label);
+  item->suspect = seed.suspect;
+  item->forced = seed.forced;
+  item->expire = seed.expire;
+  if (seed.due > home_.wall() && !seed.forced)
+    wait_until(*item, seed.due);
+  else
+    make_ready(*item);
 }
 
 void Shard::set_active(Item& item, std::unique_ptr<Active> active) {
-  if (!item.active) ++hot_;
+  if (!item.active) {
+    ++hot_;
+    ++destinations_.at(item.destination).hot;
+  }
   item.active = std::move(active);
 }
 
 void Shard::clear_active(Item& item) {
-  if (item.active) --hot_;
+  if (item.active) {
+    --hot_;
+    Destination& destination = destinations_.at(item.destination);
+    if (--destination.hot == 0 && destination.queued == 0) destination.open = false;  // what was collected is out
+    cold_.unpark(item.destination);
+  }
   item.active.reset();
 }
 
 void Shard::erase(Item& item) {
   clear_active(item);
-  if (item.suspect) suspect_running_ = false;
+  if (suspect_ == &item) suspect_ = nullptr;
   parts_.metrics.waiting.sub(home_.index());
-  items_.erase(item.id.value());
+  destinations_.release(item.destination);
+  items_.erase(item);
   schedule_dispatch();
 }
 
@@ -141,15 +168,21 @@ void Shard::erase(Item& item) {
 void Shard::make_ready(Item& item) {
   item.state = Item::State::kReady;
   schedule_dispatch();
-  if (!item.active) return (item.suspect ? suspects_ : cold_).push({}, item);
-  const auto number = next_step(item);
-  if (!number) {
-    item.state = Item::State::kRunning;
-    if (item.active->running == 0) settle(item);
-    return;
+  if (!item.active) {
+    if (item.suspect) return suspects_.push({}, item);
+    cold_.push(item.destination, item.sender, 0, item);
+    return queued(item.destination);
   }
-  const PlanStep& step = item.active->plan.steps[*number];
-  (step.kind == PlanStep::Kind::kRelay ? ready_remote_ : ready_).push(step.account, item);
+  if (!std::exchange(item.active->expanded, true)) expand(item);
+  if (const auto number = next_step(item)) {
+    ++item.active->open;
+    if (suspect_ == &item) return start(item);
+    return ready_.push(item.active->plan.steps[*number].account, item);
+  }
+  if (item.active->open == 0) {
+    item.state = Item::State::kRunning;
+    settle(item);
+  }
 }
 
 void Shard::schedule_dispatch() {
@@ -157,11 +190,19 @@ void Shard::schedule_dispatch() {
   home_.post(turn_);  // after the present callback: what arrives together is ordered first
 }
 
+Item* Shard::next_cold() {
+  Item* item = cold_.pop([this](std::uint32_t destination) { return may_read(destination); });
+  if (item != nullptr) --destinations_.at(item->destination).queued;
+  return item;
+}
+
 Item* Shard::next_local() {
+  if (suspect_ == nullptr && !suspects_.empty()) return suspects_.pop();
+  if (quiet_) return nullptr;
   cold_first_ = !cold_first_;
-  if (!suspect_running_ && !suspects_.empty()) return suspects_.pop();
-  const bool cold = may_load() && !cold_.empty() && (cold_first_ || ready_.empty());
-  return cold ? cold_.pop() : ready_.pop();
+  if (may_load() && (cold_first_ || ready_.empty()))
+    if (Item* item = next_cold()) return item;
+  return ready_.pop();
 }
 
 void Shard::dispatch() {
@@ -171,113 +212,66 @@ void Shard::dispatch() {
     if (item == nullptr) break;
     start(*item);
   }
-  while (!draining_ && remote_running_ < parts_.settings.remote_concurrency) {
-    Item* item = ready_remote_.pop();
-    if (item == nullptr) break;
-    start(*item);
+  while (!draining_ && !quiet_ && remote_running_ < parts_.settings.remote_concurrency) {
+    Part* part = remote_.pop([this](std::uint32_t destination) { return may_start(destination); });
+    if (part == nullptr) break;
+    start_part(*part);
   }
 }
 
 void Shard::start_load(Item& item) {
   item.state = Item::State::kRunning;
-  suspect_running_ = suspect_running_ || item.suspect;
+  if (item.suspect) suspect_ = &item;
   ++local_running_;
   nursery_.spawn(load(&item));
 }
 
-void Shard::start(Item& item) {
-  if (item.dropped && (!item.active || item.active->running == 0)) return erase(item);
-  if (!item.active) return start_load(item);
+void Shard::begin_running(Item& item) {
   Active& active = *item.active;
-  if (item.dropped) {  // the step under way is its last
+  item.state = Item::State::kRunning;
+  if (active.running++ == 0) active.handling = parts_.spool.handling(home_, item.id, quiet_ && suspect_ == &item);
+}
+
+void Shard::start(Item& item) {
+  if (!item.active) {
+    if (item.dropped) return erase(item);
+    if (skip_closed(item)) return;
+    return start_load(item);
+  }
+  Active& active = *item.active;
+  if (item.stopped()) {  // what is under way is its last
     active.cursor = active.plan.steps.size();
+    if (--active.open == 0) settle(item);
     return;
   }
   const std::size_t number = active.cursor++;
-  if (active.running++ == 0) active.handling = parts_.spool.handling(home_, item.id);
-  item.state = Item::State::kRunning;
-  ++(active.plan.steps[number].kind == PlanStep::Kind::kRelay ? remote_running_ : local_running_);
+  begin_running(item);
+  ++local_running_;
   nursery_.spawn(run_step(&item, number));
   if (active.cursor < active.plan.steps.size()) make_ready(item);
 }
 
-// --- waiting --------------------------------------------------------------------------------------------------------
-
-void Shard::wait_until(Item& item, WallTime due) {
-  if (item.suspect) suspect_running_ = false;
-  item.suspect = false;  // it came through a turn, or has not had one yet and gets it alone enough
-  clear_active(item);
-  item.state = Item::State::kWaiting;
-  item.forced = false;
-  item.due = due;
-  waiting_.emplace(due, item.id.value());
-  arm_timer();
-  schedule_dispatch();  // another may have waited for this one's place
-}
-
-void Shard::arm_timer() {
-  home_.disarm(*this);
-  if (waiting_.empty() || draining_) return;
-  const auto wait = std::max<Duration>(waiting_.top().first - home_.wall(), 0ns);
-  constexpr Duration kLongest = 1h;  // a wall clock that is set is noticed within it
-  home_.arm(*this, home_.now() + std::min(wait, kLongest));
-}
-
-void Shard::fire() {
-  const WallTime now = home_.wall();
-  while (!waiting_.empty() && waiting_.top().first <= now) {
-    const auto [due, id] = waiting_.top();
-    waiting_.pop();
-    const auto found = items_.find(id);
-    if (found == items_.end()) continue;
-    Item& item = found->second;
-    if (item.state != Item::State::kWaiting || item.due != due) continue;
-    if (item.dropped)
-      erase(item);
-    else
-      make_ready(item);
+void Shard::start_part(Part& part) {
+  Item& item = *part.item;
+  Destination& destination = destinations_.at(part.destination);
+  --destination.queued;
+  if (item.stopped()) return end_part(part);
+  if (destination.closed_until > home_.wall() && !item.forced) {
+    defer(item, part.who,
+          {.reply = {451, "4.4.1", destination.last_reply},
+           .host = {},
+           .note = destination.last_reply,
+           .retry_after = std::chrono::duration_cast<Duration>(destination.closed_until - home_.wall()),
+           .attempted = false},
+          *destination.route);
+    return end_part(part);
   }
-  arm_timer();
-}
-
-// --- what others ask for --------------------------------------------------------------------------------------------
-
-std::size_t Shard::retry(std::optional<MessageId> id) {
-  std::vector<Item*> due;
-  for (auto& [number, item] : items_)
-    if (item.state == Item::State::kWaiting && !item.dropped && (!id || item.id == *id)) due.push_back(&item);
-  for (Item* item : due) {
-    item->forced = true;
-    make_ready(*item);
-  }
-  return due.size();
-}
-
-Shard::Known Shard::known(MessageId id) const {
-  const auto found = items_.find(id.value());
-  if (found == items_.end() || found->second.dropped) return Known::kNo;
-  const Item& item = found->second;
-  return item.state == Item::State::kRunning || (item.active && item.active->running > 0) ? Known::kRunning
-                                                                                          : Known::kWaiting;
-}
-
-void Shard::drop(MessageId id) {
-  stuck_.erase(id.value());
-  const auto found = items_.find(id.value());
-  if (found == items_.end()) return;
-  if (found->second.state == Item::State::kWaiting) return erase(found->second);
-  found->second.dropped = true;
-}
-
-Task<void> Shard::drain(Deadline deadline) {
-  draining_ = true;
-  home_.disarm(*this);
-  background_.cancel();
-  co_await background_.join();
-  if (co_await nursery_.join_until(deadline)) co_return;
-  log_.warn("queue.drain_cut", {{"steps", nursery_.size()}});
-  nursery_.cancel();
-  co_await nursery_.join();
+  begin_running(item);
+  ++remote_running_;
+  ++destination.running;
+  part.unproven = !destination.proven;
+  if (part.unproven) ++unproven_running_;
+  nursery_.spawn(run_part(&part));
 }
 
 }  // namespace postern::queue

@@ -1,4 +1,4 @@
-// The ways of a step: into a mailbox, to another server, or, for released mail, whichever its address says.
+// A step into a mailbox; and of released mail, whichever way its address says.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,13 +28,19 @@ Result<DeliveryRequest> Shard::request_for(const Item& item, const PlanStep& ste
 }
 
 /// Stages the message and makes its token durable.
-Task<Result<std::string>> Shard::place(Item& item, const PlanStep& step, std::string account, std::uint32_t lead) {
+Task<Result<std::string>> Shard::place(Item& item, const PlanStep& step, std::string account, std::uint32_t lead,
+                                       const Recipients& who) {
   auto reader = co_await parts_.spool.open(home_, item.id);
   if (!reader) co_return std::unexpected(reader.error());
   auto request = request_for(item, step, std::move(account), lead, *reader);
   if (!request) co_return std::unexpected(request.error());
   auto token = co_await parts_.store.stage(std::move(*request), *reader);
   if (!token) co_return token;
+  if (item.recalled) {  // the last moment at which it can be taken back
+    co_await parts_.store.discard(*token);
+    co_return fault("queue.recalled");
+  }
+  item.active->beyond.insert(item.active->beyond.end(), who.begin(), who.end());
   auto placed = co_await parts_.spool.placed(home_, item.id, lead, *token);
   if (!placed) {
     // After a failed sync the mark may be on the disk all the same; with its file gone it would count as delivered.
@@ -49,20 +55,21 @@ Task<Result<std::string>> Shard::place(Item& item, const PlanStep& step, std::st
   co_return token;
 }
 
-Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std::string account,
-                                          std::vector<std::uint32_t> who) {
+Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std::string account, Recipients who) {
   Active& active = *item.active;
   const auto placed = std::ranges::find_if(who, [&](std::uint32_t one) { return active.tokens.contains(one); });
   const std::uint32_t lead = placed == who.end() ? who.front() : *placed;
   bool publish = true;
   if (placed == who.end()) {
-    auto token = co_await place(item, step, account, lead);
+    auto token = co_await place(item, step, account, lead, who);
+    if (!token && token.error().code == "queue.recalled") co_return std::nullopt;
     if (!token && token.error().code == "spool.gone") {  // recalled meanwhile
       for (const std::uint32_t one : who) active.recipients[one].state = RecipientState::kDone;
       co_return std::nullopt;
     }
     if (!token) co_return token.error();
   } else {
+    active.beyond.insert(active.beyond.end(), who.begin(), who.end());
     auto staged = co_await parts_.store.is_staged(active.tokens.at(lead));
     if (!staged) {
       stuck_.insert(item.id.value());
@@ -83,6 +90,8 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
   }
   stuck_.erase(item.id.value());
   finish(item, who, lead);
+  for (const std::uint32_t one : who)
+    succeeded(item, {.recipient = one, .kind = Outcome::Kind::kDelivered, .reply = {250, "2.1.5", "Delivered"}, .host = {}});
   if (publish && log_.enabled(LogLevel::kInfo)) {
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     const std::string id = item.id.to_string();
@@ -95,49 +104,8 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
   co_return std::nullopt;
 }
 
-Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, std::vector<std::uint32_t> who) {
-  if (parts_.transport == nullptr) {
-    if (!std::exchange(told_no_route_, true))
-      log_.warn("queue.no_route", {{"id", item.id.to_string()}, {"why", "no module carries mail to other servers"}});
-    co_return Fault{"queue.no_route", "no module carries mail to other servers yet"};
-  }
-  Active& active = *item.active;
-  const std::string id = item.id.to_string();
-  auto results = co_await parts_.transport->attempt({.id = item.id,
-                                                     .envelope = active.envelope,
-                                                     .step = step,
-                                                     .recipients = who,
-                                                     .attempts = active.recipients[who.front()].attempts,
-                                                     .size = active.size,
-                                                     .accepted = active.accepted});
-  for (const AttemptResult& result : results) {
-    const auto known = std::ranges::find(who, result.recipient);
-    if (known == who.end()) continue;
-    who.erase(known);
-    const std::vector<std::uint32_t> one(1, result.recipient);
-    const std::string rcpt = active.envelope.recipients[result.recipient].address.to_string();
-    const std::string reply = fmt::format("{} {} {}", result.reply.code, result.reply.enhanced, result.reply.text);
-    switch (result.kind) {
-      case AttemptResult::Kind::kDelivered:
-        finish(item, one, result.recipient);
-        log_.info("queue.delivered", {{"id", id}, {"rcpt", rcpt}, {"host", result.host}, {"reply", reply}});
-        break;
-      case AttemptResult::Kind::kRefused:
-        log_.info("queue.refused", {{"id", id}, {"rcpt", rcpt}, {"host", result.host}, {"reply", reply}});
-        active.hold = fmt::format("{} refused {}: {}", result.host, rcpt, reply);
-        break;
-      case AttemptResult::Kind::kDeferred:
-        defer(item, one, {"relay.deferred", result.host.empty() ? reply : result.host + ": " + reply},
-              result.retry_after);
-        break;
-    }
-  }
-  if (!who.empty()) defer(item, who, {"relay.no_result", "the transport said nothing"});
-  co_return std::nullopt;
-}
-
 /// Mail that was in quarantine goes where its address leads today.
-Task<std::optional<Fault>> Shard::release(Item& item, const PlanStep& step, std::vector<std::uint32_t> who) {
+Task<std::optional<Fault>> Shard::release(Item& item, const PlanStep& step, Recipients who) {
   for (const std::uint32_t one : who) {
     const Address address = item.active->envelope.recipients[one].address;
     AddressLookup lookup;
@@ -147,10 +115,10 @@ Task<std::optional<Fault>> Shard::release(Item& item, const PlanStep& step, std:
     if (lookup.kind == AddressLookup::Kind::kAccount)
       failed = co_await deliver(item, step, lookup.account, alone);
     else if (lookup.kind == AddressLookup::Kind::kForeign && parts_.directory != nullptr)
-      failed = co_await relay(item, step, alone);
+      failed = co_await relay(item, step, alone, item.destination);
     else
       failed = Fault{"queue.no_mailbox", address.to_string() + " has no mailbox here"};
-    if (failed) defer(item, alone, *failed);
+    if (failed) defer(item, alone, Failure::of(*failed), parts_.routes.base());
   }
   co_return std::nullopt;
 }

@@ -1,4 +1,5 @@
-// A message's turn: reading it from the spool, choosing its steps, and what becomes of it when they have ended.
+// A message's turn: reading it from the spool, choosing its steps and parts, and what becomes of it when they have
+// ended.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,12 +11,9 @@ namespace postern::queue {
 namespace {
 
 constexpr Duration kSpoolPause = 5s;  // before a message is read again that the spool could not read just now
+constexpr std::string_view kGateway = "gateway ";  // of a route mark: an administrator's choice
 
-WallTime after(WallTime now, Duration wait) {
-  return now + std::chrono::duration_cast<WallTime::duration>(wait);
-}
-
-Result<std::unique_ptr<Active>> active_from(const MessageReader& reader) {
+Result<std::unique_ptr<Active>> active_from(const MessageReader& reader, const Teller* teller) {
   auto envelope = Envelope::decode(reader.envelope());
   if (!envelope) return std::unexpected(envelope.error());
   auto plan = Plan::decode(reader.plan());
@@ -28,9 +26,14 @@ Result<std::unique_ptr<Active>> active_from(const MessageReader& reader) {
   active->accepted = info.id.arrival();
   for (std::uint32_t i = 0; i < info.recipients.size(); ++i) {
     const RecipientInfo& from = info.recipients[i];
-    active->recipients.push_back({from.state, from.attempts, from.next_attempt});
+    active->recipients.push_back({from.state, from.attempts, false, from.next_attempt});
     if (from.state == RecipientState::kPlaced) active->tokens.emplace(i, from.note);
-    if (!from.route.empty()) active->released.push_back(i);
+    if (from.route.starts_with(kGateway))
+      active->reroutes.emplace(i, from.route.substr(kGateway.size()));
+    else if (!from.route.empty())
+      active->released.push_back(i);
+    if (from.state != RecipientState::kWaiting || teller == nullptr) continue;
+    if (auto outcome = teller->half_told(i, from)) active->give_up(std::move(*outcome));
   }
   for (const PlanStep& step : active->plan.steps)
     for (const std::uint32_t number : step.recipients)
@@ -39,12 +42,13 @@ Result<std::unique_ptr<Active>> active_from(const MessageReader& reader) {
   return active;
 }
 
-std::string bounce_reason(const PlanStep& step) {
-  const auto option = [&step](const char* key) {
+Reply bounce_reply(const PlanStep& step) {
+  const auto option = [&step](const char* key, const char* otherwise) {
     const auto found = step.options.find(key);
-    return found == step.options.end() ? std::string() : found->second;
+    return found == step.options.end() || found->second.empty() ? std::string(otherwise) : found->second;
   };
-  return fmt::format("refused after acceptance: {} {} {}", option("code"), option("enhanced"), option("text"));
+  const std::string code = option("code", "550");
+  return {std::atoi(code.c_str()), option("enhanced", "5.0.0"), option("text", "Refused after it had been accepted")};
 }
 
 }  // namespace
@@ -61,15 +65,22 @@ Task<void> Shard::load(Item* item) {
     }
     log_.error("queue.load", {{"id", item->id.to_string()}, {"code", code}, {"why", reader.error().detail}});
     if (code == "spool.damaged") co_return co_await hold(item, "damaged: " + reader.error().detail);
-    co_return wait_until(*item, after(home_.wall(), kSpoolPause));
+    co_return wait_until(*item, later(home_.wall(), kSpoolPause));
+  }
+  if (item->again) {  // this may be what was before
+    item->again = false;
+    co_return make_ready(*item);
   }
   const auto until = reader->info().held_until;
   if (until && *until > home_.wall()) {
     if (*until == WallTime::max()) co_return erase(*item);
     co_return wait_until(*item, *until);
   }
-  auto active = active_from(*reader);
+  auto active = active_from(*reader, parts_.teller);
   if (!active) co_return co_await hold(item, "unreadable: " + active.error().code + ": " + active.error().detail);
+  destinations_.release(item->destination);
+  item->destination = destinations_.by_name(first_hop((*active)->envelope, (*active)->plan));
+  item->sender = sender_hash((*active)->envelope.sender);
   set_active(*item, std::move(*active));
   make_ready(*item);
 }
@@ -79,35 +90,60 @@ Task<void> Shard::hold(Item* item, std::string why) {
   auto held = co_await parts_.spool.hold(home_, item->id, WallTime::max(), why);
   if (!held) {
     log_.error("queue.hold", {{"id", item->id.to_string()}, {"code", held.error().code}, {"why", held.error().detail}});
-    co_return wait_until(*item, after(home_.wall(), parts_.settings.retry.front()));
+    co_return wait_until(*item, later(home_.wall(), kSpoolPause));
   }
   parts_.metrics.held.add(home_.index());
   log_.warn("queue.held", {{"id", item->id.to_string()}, {"why", why}});
   erase(*item);
 }
 
-std::vector<std::uint32_t> Shard::undone(const Active& active, const PlanStep& step, bool forced, WallTime now) const {
-  std::vector<std::uint32_t> who;
+// --- choosing -------------------------------------------------------------------------------------------------------
+
+Shard::Recipients Shard::undone(const Active& active, const PlanStep& step, bool forced, WallTime now) const {
+  Recipients who;
   for (const std::uint32_t number : step.recipients) {
     const Standing& one = active.recipients[number];
-    if (one.state != RecipientState::kDone && (forced || one.next <= now)) who.push_back(number);
+    if (one.state != RecipientState::kDone && !one.ended && (forced || one.next <= now)) who.push_back(number);
   }
   return who;
 }
 
-/// Whether a step has something to do now. What needs nobody to wait (a discard) is done at once; when the rest is due,
-/// or why it is not, is noted in the message.
-bool Shard::step_due(Item& item, std::size_t number) {
+/// Recipients of a step that are to be tried now. When the rest is due is noted in the message; what is to be tried no
+/// more (RFC 2852 by-mode R, an administrator's word) is given up.
+Shard::Recipients Shard::due_of(Item& item, const PlanStep& step) {
   Active& active = *item.active;
-  const PlanStep& step = active.plan.steps[number];
   const WallTime now = home_.wall();
-  const auto left = undone(active, step, true, now);
-  if (left.empty()) return false;
+  const auto& by = active.envelope.deliver_by;
+  const bool late = by && by->return_if_late && now >= by->when;
+  if (item.expire || late)
+    for (const std::uint32_t one : undone(active, step, true, now))
+      if (!active.tokens.contains(one))
+        active.give_up({.recipient = one,
+                        .reply = {554, "5.4.7", late ? "Not delivered by the time that was asked for"
+                                                     : "Delivery was ended by an administrator"},
+                        .host = {},
+                        .attempts = active.recipients[one].attempts,
+                        .last_attempt = now,
+                        .may_have_been_delivered = active.recipients[one].state == RecipientState::kDotSent});
   const WallTime not_before = std::max(step.not_before, active.envelope.hold_until.value_or(WallTime{}));
+  const Recipients left = undone(active, step, true, now);
+  if (left.empty()) return left;
   if (not_before > now) {
     active.due_at(not_before);
-    return false;
+    return {};
   }
+  for (const std::uint32_t one : left)
+    if (!item.forced && active.recipients[one].next > now) active.due_at(active.recipients[one].next);
+  return undone(active, step, item.forced, now);
+}
+
+/// Whether a local step has something to do now. What needs nobody to wait (a discard, a refusal) is done at once.
+bool Shard::enter_step(Item& item, std::size_t number) {
+  Active& active = *item.active;
+  const PlanStep& step = active.plan.steps[number];
+  const Recipients left = undone(active, step, true, home_.wall());
+  const Recipients due = due_of(item, step);
+  if (due.empty()) return false;
   switch (step.kind) {
     case PlanStep::Kind::kDiscard:
       for (const std::uint32_t one : left) {
@@ -118,44 +154,77 @@ bool Shard::step_due(Item& item, std::size_t number) {
       log_.info("queue.discarded", {{"id", item.id.to_string()}, {"recipients", left.size()}, {"why", step.reason}});
       return false;
     case PlanStep::Kind::kQuarantine:
-      if (!std::ranges::includes(active.released, left)) {
-        active.hold = "quarantine: " + step.reason;
-        return false;
-      }
-      break;
+      if (std::ranges::includes(active.released, left)) return true;
+      active.hold = "quarantine: " + step.reason;
+      return false;
     case PlanStep::Kind::kBounce:
-      active.hold = bounce_reason(step);
+      for (const std::uint32_t one : left)
+        active.give_up({.recipient = one, .reply = bounce_reply(step), .host = {}, .last_attempt = home_.wall()});
       return false;
     default:
-      break;
+      return true;
   }
-  for (const std::uint32_t one : left)
-    if (!item.forced && active.recipients[one].next > now) active.due_at(active.recipients[one].next);
-  return !undone(active, step, item.forced, now).empty();
 }
 
-/// The step to do next, at which the cursor then stands; nothing when all were looked at.
+/// The local step to do next, at which the cursor then stands; nothing when all were looked at.
 std::optional<std::size_t> Shard::next_step(Item& item) {
   Active& active = *item.active;
-  for (; active.cursor < active.plan.steps.size(); ++active.cursor)
-    if (!item.dropped && step_due(item, active.cursor)) return active.cursor;
+  for (; active.cursor < active.plan.steps.size(); ++active.cursor) {
+    if (active.plan.steps[active.cursor].kind == PlanStep::Kind::kRelay) continue;
+    if (!item.stopped() && enter_step(item, active.cursor)) return active.cursor;
+  }
   return std::nullopt;
 }
 
-/// All steps have been looked at, and none is under way.
-void Shard::settle(Item& item) {
+/// Makes the parts of what is to be relayed now.
+void Shard::expand(Item& item) {
   Active& active = *item.active;
-  active.handling.end();
-  if (item.dropped || active.all_done()) return erase(item);
-  if (active.next) return wait_until(item, *active.next);
-  if (draining_) return;  // the spool knows; the next start decides again
-  std::string why = active.hold.empty() ? "nothing in its plan is about some of its recipients" : active.hold;
-  nursery_.spawn(hold(&item, std::move(why)));
+  ++active.open;  // it is not settled before all parts are made
+  for (std::size_t number = 0; number < active.plan.steps.size(); ++number) {
+    if (active.plan.steps[number].kind != PlanStep::Kind::kRelay || item.stopped()) continue;
+    const Recipients who = due_of(item, active.plan.steps[number]);
+    if (!who.empty()) add_parts(item, number, who);
+  }
+  --active.open;
 }
+
+void Shard::add_parts(Item& item, std::size_t number, const Recipients& who) {
+  Active& active = *item.active;
+  const PlanStep& step = active.plan.steps[number];
+  std::map<std::string, Part*> by_hop;  // of this step
+  std::vector<Part*> made;
+  for (const std::uint32_t one : who) {
+    const auto chosen = active.reroutes.find(one);
+    std::string hop = chosen != active.reroutes.end()  ? chosen->second
+                      : parts_.transport != nullptr    ? parts_.transport->next_hop(active.envelope, step, one)
+                                                       : active.envelope.recipients[one].address.domain().to_string();
+    Part*& part = by_hop[(chosen != active.reroutes.end() ? "!" : "") + hop];
+    if (part == nullptr) {
+      part = &active.parts.emplace_back();
+      part->item = &item;
+      part->step = number;
+      part->destination = destinations_.by_name(hop);
+      if (chosen != active.reroutes.end()) {
+        part->rerouted = std::make_unique<PlanStep>(step);
+        part->rerouted->options.insert_or_assign("gateway", hop);
+      }
+      made.push_back(part);
+    }
+    part->who.push_back(one);
+  }
+  active.open += static_cast<unsigned>(made.size());
+  for (Part* part : made) {
+    destinations_.at(part->destination).remote = true;
+    if (suspect_ != &item) remote_.push(part->destination, item.sender, active.envelope.priority.value_or(0), *part);
+    queued(part->destination);
+    if (suspect_ == &item) start_part(*part);
+  }
+}
+
+// --- under way ------------------------------------------------------------------------------------------------------
 
 Task<void> Shard::run_step(Item* item, std::size_t number) {
   Active& active = *item->active;
-  const bool remote = active.plan.steps[number].kind == PlanStep::Kind::kRelay;
   auto who = undone(active, active.plan.steps[number], item->forced, home_.wall());
   std::optional<Fault> failed;
   bool cut = false;
@@ -167,70 +236,86 @@ Task<void> Shard::run_step(Item* item, std::size_t number) {
     failed = Fault{"queue.error", error.what()};
   }
   if (cut) active.due_at(home_.wall());
-  if (failed) defer(*item, who, *failed);
-  --(remote ? remote_running_ : local_running_);
-  --active.running;
-  if (active.running == 0 && active.cursor >= active.plan.steps.size()) settle(*item);
+  if (failed) defer(*item, who, Failure::of(*failed), parts_.routes.base());
+  std::erase_if(active.beyond, [&](std::uint32_t one) { return std::ranges::find(who, one) != who.end(); });
+  --local_running_;
+  end_running(*item);
+}
+
+Task<void> Shard::run_part(Part* part) {
+  Item& item = *part->item;
+  Active& active = *item.active;
+  std::erase_if(part->who, [&](std::uint32_t one) { return active.done(one) || active.recipients[one].ended; });
+  std::optional<Fault> failed;
+  bool cut = false;
+  try {
+    const PlanStep& step = part->rerouted ? *part->rerouted : active.plan.steps[part->step];
+    if (!item.stopped() && !part->who.empty())
+      failed = co_await relay(item, step, part->who, part->destination);
+  } catch (const Cancelled&) {
+    cut = true;
+  } catch (const std::exception& error) {
+    failed = Fault{"queue.error", error.what()};
+  }
+  Destination& destination = destinations_.at(part->destination);
+  if (cut) active.due_at(home_.wall());
+  if (failed) defer(item, part->who, Failure::of(*failed), *destination.route);
+  --remote_running_;
+  --destination.running;
+  if (part->unproven) {
+    --unproven_running_;
+    unpark_unproven();
+  }
+  remote_.unpark(part->destination);
+  destinations_.release(part->destination);
+  end_running(item);
+}
+
+void Shard::end_part(Part& part) {
+  destinations_.release(part.destination);
+  Item& item = *part.item;
+  if (--item.active->open == 0) settle(item);
   schedule_dispatch();
 }
 
-Task<std::optional<Fault>> Shard::carry_out(Item& item, std::size_t number, std::vector<std::uint32_t> who) {
+void Shard::end_running(Item& item) {
+  --item.active->running;
+  if (--item.active->open == 0) settle(item);
+  schedule_dispatch();
+}
+
+Task<std::optional<Fault>> Shard::carry_out(Item& item, std::size_t number, Recipients who) {
   const PlanStep& step = item.active->plan.steps[number];
-  switch (step.kind) {
-    case PlanStep::Kind::kDeliver: {
-      // One mailbox, one copy: a token among them answers for all, also for those that are due later.
-      auto all = undone(*item.active, step, true, home_.wall());
-      const bool placed =
-          std::ranges::any_of(all, [&](std::uint32_t one) { return item.active->tokens.contains(one); });
-      return deliver(item, step, step.account, placed ? std::move(all) : std::move(who));
-    }
-    case PlanStep::Kind::kRelay:
-      return relay(item, step, std::move(who));
-    default:
-      return release(item, step, std::move(who));
-  }
+  if (step.kind != PlanStep::Kind::kDeliver) return release(item, step, std::move(who));
+  // One mailbox, one copy: a token among them answers for all, also for those that are due later.
+  auto all = undone(*item.active, step, true, home_.wall());
+  const bool placed = std::ranges::any_of(all, [&](std::uint32_t one) { return item.active->tokens.contains(one); });
+  return deliver(item, step, step.account, placed ? std::move(all) : std::move(who));
 }
 
-/// All of `who` have been served. The lead's mark is last: until it is durable, its token tells that they were.
-void Shard::finish(Item& item, const std::vector<std::uint32_t>& who, std::uint32_t lead) {
+/// All steps and parts have been looked at, and none is under way.
+void Shard::settle(Item& item) {
   Active& active = *item.active;
-  const auto age = home_.wall() - active.accepted;
-  for (const std::uint32_t one : who) {
-    active.recipients[one].state = RecipientState::kDone;
-    if (one != lead) parts_.spool.done_lazily(home_, item.id, one);
-    parts_.metrics.seconds.observe(home_.index(), std::max<Duration>(age, 0ns));
+  active.handling.end();
+  if (item.dropped) return erase(item);
+  if (item.recalled) return end_recalled(item);
+  if (!active.outcomes.empty() && !active.tell_later && !draining_) {
+    item.state = Item::State::kRunning;
+    return nursery_.spawn(tell(&item));
   }
-  parts_.spool.done_lazily(home_, item.id, lead);
-  active.tokens.erase(lead);
-  parts_.metrics.delivered.add(home_.index(), who.size());
-}
-
-void Shard::defer(Item& item, const std::vector<std::uint32_t>& who, const Fault& why, std::optional<Duration> wait) {
-  Active& active = *item.active;
-  const WallTime now = home_.wall();
-  const std::string id = item.id.to_string();
-  // An attempt mark would take a token back that still counts: recipients that share one are tried again from memory.
-  const bool placed = std::ranges::any_of(who, [&](std::uint32_t one) { return active.tokens.contains(one); });
-  for (const std::uint32_t one : who) {
-    Standing& standing = active.recipients[one];
-    if (standing.state == RecipientState::kDone) continue;
-    if (standing.attempts < 0xFFFF) ++standing.attempts;
-    auto next = schedule_.next(active.accepted, standing.attempts, now, home_.random());
-    if (next && wait) next = after(now, *wait);
-    const std::string note = why.code + ": " + why.detail;
-    log_.info("queue.deferred", {{"id", id},
-                                 {"rcpt", active.envelope.recipients[one].address.to_string()},
-                                 {"attempts", standing.attempts},
-                                 {"code", why.code},
-                                 {"why", why.detail}});
-    parts_.metrics.deferred.add(home_.index());
-    if (!next && !placed) active.hold = "gave up: " + note;
-    standing.next = next.value_or(after(now, parts_.settings.retry.back()));
-    if (!placed)
-      parts_.spool.change_lazily(
-          home_, parts_.spool.attempted(item.id, one, standing.attempts, standing.next, note.substr(0, kNoteLimit)));
-    if (next || placed) active.due_at(standing.next);
+  if (active.all_done()) return erase(item);
+  if (item.again && !draining_) {
+    item.again = false;
+    if (suspect_ == &item) suspect_ = nullptr;
+    item.suspect = false;
+    clear_active(item);
+    return make_ready(item);
   }
+  if (active.next) return wait_until(item, *active.next);
+  if (draining_) return;  // the spool knows; the next start decides again
+  std::string why = active.hold.empty() ? "nothing in its plan is about some of its recipients" : active.hold;
+  item.state = Item::State::kRunning;
+  nursery_.spawn(hold(&item, std::move(why)));
 }
 
 }  // namespace postern::queue

@@ -359,6 +359,11 @@ class Queue {
  public:
   static constexpr std::string_view kService = "queue";
   virtual ~Queue();
+  /// Before an accepted message is committed: may delay it (hold_until) for its sender to take it back. Any worker.
+  virtual void before_commit(Envelope& envelope, const ClientInfo& client, WallTime now);
+  /// Tries what waits for a destination now, and releases what is collected for it (ETRN, RFC 1985). Returns how many
+  /// messages that are. Any worker.
+  virtual Task<std::size_t> request(std::string destination);
   /// Takes over a message that was just committed; any worker; never waits, never fails.
   virtual void accepted(QueuedMessage message) = 0;
 };

@@ -1,0 +1,95 @@
+// A step to other servers: what the transport is asked, and what its answers mean for recipients and destination.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "shard.h"
+
+namespace postern::queue {
+
+Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipients who, std::uint32_t destination) {
+  if (parts_.transport == nullptr) {
+    if (!std::exchange(told_no_route_, true))
+      log_.warn("queue.no_route", {{"id", item.id.to_string()}, {"why", "no module carries mail to other servers"}});
+    co_return Fault{"queue.no_route", "no module carries mail to other servers yet"};
+  }
+  Active& active = *item.active;
+  const auto sending = active.sending.emplace(active.sending.end());
+  sending->who = who;
+  std::vector<AttemptResult> results;
+  try {
+    results = co_await parts_.transport->attempt({.id = item.id,
+                                                  .envelope = active.envelope,
+                                                  .step = step,
+                                                  .recipients = who,
+                                                  .attempts = active.recipients[who.front()].attempts,
+                                                  .size = active.size,
+                                                  .accepted = active.accepted,
+                                                  .gate = &sending->gate});
+  } catch (...) {
+    active.sending.erase(sending);
+    throw;
+  }
+  active.sending.erase(sending);
+  for (const AttemptResult& result : results) {
+    const auto known = std::ranges::find(who, result.recipient);
+    if (known == who.end()) continue;
+    who.erase(known);
+    if (!active.done(result.recipient)) take_result(item, result, destination);
+  }
+  if (!who.empty())
+    defer(item, who, Failure::of({"relay.no_result", "the transport said nothing"}),
+          *destinations_.at(destination).route);
+  co_return std::nullopt;
+}
+
+void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t number) {
+  Active& active = *item.active;
+  Destination& destination = destinations_.at(number);
+  const Recipients one(1, result.recipient);
+  const std::string reply = fmt::format("{} {} {}", result.reply.code, result.reply.enhanced, result.reply.text);
+  const std::string note = result.host.empty() ? reply : result.host + ": " + reply;
+  if (result.kind == AttemptResult::Kind::kDelivered) {
+    destination.succeeded();
+    finish(item, one, result.recipient);
+    if (!result.dsn_handed_on)
+      succeeded(item, {.recipient = result.recipient,
+                       .kind = Outcome::Kind::kRelayed,
+                       .reply = result.reply,
+                       .host = result.host});
+    if (!log_.enabled(LogLevel::kInfo)) return;
+    const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
+    return log_.info("queue.delivered", {{"id", item.id.to_string()},
+                                         {"rcpt", active.envelope.recipients[result.recipient].address.to_string()},
+                                         {"host", result.host},
+                                         {"reply", reply},
+                                         {"micros", micros}});
+  }
+  destination.last_reply = note.substr(0, kNoteLimit);
+  if (result.kind == AttemptResult::Kind::kRefused) {
+    destination.succeeded();  // it was reached, and it answers
+    Standing& standing = active.recipients[result.recipient];
+    if (standing.attempts < 0xFFFF) ++standing.attempts;
+    return active.give_up({.recipient = result.recipient,
+                           .reply = result.reply,
+                           .host = result.host,
+                           .attempts = standing.attempts,
+                           .last_attempt = home_.wall(),
+                           .may_have_been_delivered =
+                               result.reply_lost || standing.state == RecipientState::kDotSent});
+  }
+  if (!result.attempted)
+    destination.closed_until = later(home_.wall(), result.retry_after.value_or(1s));
+  else if (result.host.empty())
+    destination.unreachable();
+  defer(item, one,
+        {.reply = result.reply,
+         .host = result.host,
+         .note = "relay.deferred: " + note,
+         .retry_after = result.retry_after,
+         .attempted = result.attempted,
+         .reply_lost = result.reply_lost},
+        *destination.route);
+}
+
+}  // namespace postern::queue
