@@ -75,6 +75,7 @@ Result<void> Server::make_parts(bool check_only) {
   const Config& config = *assembly_->config;
   const auto& settings = config.get<ServerSettings>();
   runtime_ = make_uv_runtime({.workers = check_only ? 1 : settings.workers,
+                              .pin_workers = settings.pin_workers,
                               .disk_threads = settings.disk_threads,
                               .cpu_threads = settings.cpu_threads,
                               .pool_queue = settings.pool_queue,

@@ -18,6 +18,7 @@ struct ServerSettings : Located {
   std::string user;
   std::string group;
   unsigned workers = 0;
+  bool pin_workers = true;
   unsigned disk_threads = 4;
   unsigned cpu_threads = 2;
   unsigned pool_queue = 4096;

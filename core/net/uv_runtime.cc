@@ -26,7 +26,8 @@ struct UvRuntime::SignalWatch {
   std::function<void()> handler;
 };
 
-UvRuntime::UvRuntime(RuntimeOptions options) : shared_(options, worker_count(options)) {
+UvRuntime::UvRuntime(RuntimeOptions options)
+    : shared_(options, worker_count(options)), pin_workers_(options.pin_workers) {
   // A peer that went away is an EPIPE where we write, never a signal.
   ::signal(SIGPIPE, SIG_IGN);
   for (unsigned i = 0; i < shared_.workers; ++i) workers_.push_back(std::make_unique<UvExecutor>(i, shared_));
@@ -63,13 +64,18 @@ void UvRuntime::on_signal(int signal, std::function<void()> handler) {
 }
 
 void UvRuntime::run() {
+  const std::vector<int> cpus = pin_workers_ ? allowed_cpus() : std::vector<int>();
+  const bool pin = shared_.workers > 1 && cpus.size() == shared_.workers;
   std::vector<std::thread> threads;
   for (unsigned i = 1; i < shared_.workers; ++i)
-    threads.emplace_back([this, i] {
+    threads.emplace_back([this, i, pin, &cpus] {
       name_thread(fmt::format("worker-{}", i));
+      if (pin) pin_thread({&cpus[i], 1});
       workers_[i]->run();
     });
+  if (pin) pin_thread({&cpus[0], 1});
   workers_[0]->run();
+  if (pin) pin_thread(cpus);
   for (std::thread& thread : threads) thread.join();
   shared_.disk.stop();
   shared_.cpu.stop();

@@ -31,6 +31,7 @@ class UvRuntime final : public Runtime {
   struct SignalWatch;
 
   UvShared shared_;
+  bool pin_workers_;
   std::vector<std::unique_ptr<UvExecutor>> workers_;
   std::vector<std::unique_ptr<SignalWatch>> signals_;
 };

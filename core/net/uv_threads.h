@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -92,5 +93,10 @@ class ThreadLane final : public Lane {
 
 /// Names the calling thread for top and debuggers; the system keeps 15 characters.
 void name_thread(const std::string& name);
+
+/// The cores that the calling thread may use, in order of their numbers; empty when the system does not say.
+std::vector<int> allowed_cpus();
+/// Keeps the calling thread, and what threads it starts later, on these cores. A refusal changes nothing: it costs speed.
+void pin_thread(std::span<const int> cpus);
 
 }  // namespace postern

@@ -1,5 +1,6 @@
 #include "core/observe/format.h"
 
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -48,9 +49,21 @@ unsigned deceiver(std::string_view text, std::size_t length) {
   return one ? code : 0;
 }
 
+// A table: each octet of each line that is logged is looked up.
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (unsigned octet = 0x21; octet < 0x7f; ++octet) plain[octet] = octet != '"' && octet != '\\' && octet != '=';
+  return plain;
+}();
+
 bool is_plain(char c) {
-  auto octet = static_cast<unsigned char>(c);
-  return octet > 0x20 && octet < 0x7f && c != '"' && c != '\\' && c != '=';
+  return kPlain[static_cast<unsigned char>(c)];
+}
+
+bool all_plain(std::string_view text) {
+  bool plain = true;
+  for (char c : text) plain &= is_plain(c);
+  return plain;
 }
 
 void put_escape(LineBuffer& out, LogFormat format, unsigned char octet) {
@@ -99,9 +112,7 @@ void put_text(LineBuffer& out, LogFormat format, std::string_view text) {
     while (end > LogSystem::kMaxFieldBytes - 4 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
     text = text.substr(0, end);
   }
-  bool plain = format == LogFormat::kText && !cut && !text.empty();
-  for (std::size_t at = 0; plain && at < text.size(); ++at) plain = is_plain(text[at]);
-  if (plain) return out.put(text);
+  if (format == LogFormat::kText && !cut && !text.empty() && all_plain(text)) return out.put(text);
   put_quoted(out, format, text);
   if (!cut) return;
   out.back_to(out.view().size() - (out.view().ends_with('"') ? 1 : 0));  // the mark belongs inside the quotes
@@ -146,6 +157,7 @@ void put_value(LineBuffer& out, LogFormat format, const LogField& field) {
 
 // Keys and events are literals of the program; should one not be, the line still must not break.
 void put_name(LineBuffer& out, std::string_view name) {
+  if (all_plain(name)) return out.put(name);
   for (char c : name) out.put(is_plain(c) ? c : '_');
 }
 

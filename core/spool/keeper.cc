@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint32_t kMovesInFlight = 16;
 constexpr std::size_t kCollectStep = 4096;    ///< index entries looked at under one hold of the mutex
 constexpr std::uint64_t kSparseFraction = 4;  ///< a segment less than a quarter live is worth moving
+/// The newest full segments have no footer yet: most mail is gone soon, and a segment that nothing lives in needs none.
+constexpr std::size_t kUnfooted = 1;
 constexpr std::uint64_t kLogToLive = 4;       ///< the log may be this many times its live octets, and four segments
 
 class MoveRequest final : public JournalRequest {
@@ -63,7 +65,7 @@ void Keeper::look() {
   bool work = wants_segment() || pick() != nullptr;
   if (!work) {
     std::scoped_lock lock(mutex_);
-    work = !sealed_.empty();
+    work = sealed_.size() > kUnfooted;
   }
   if (!work) {
     std::scoped_lock lock(store_.mutex);
@@ -122,13 +124,18 @@ void Keeper::write_footers() {
     SegmentPtr segment;
     {
       std::scoped_lock lock(mutex_);
-      if (sealed_.empty()) return;
-      segment = std::move(sealed_.back());
-      sealed_.pop_back();
+      if (sealed_.size() <= kUnfooted) return;
+      segment = std::move(sealed_.front());
+      sealed_.pop_front();
     }
-    write_footer(*segment);  // a missing footer costs time at the next start, nothing else
+    if (lives(*segment)) write_footer(*segment);  // a missing footer costs time at the next start, nothing else
     segment->pins.fetch_sub(1, std::memory_order_release);
   }
+}
+
+bool Keeper::lives(const Segment& segment) const {
+  std::scoped_lock lock(store_.mutex);
+  return segment.live != 0;
 }
 
 /// The oldest segment, when moving what lives in it pays.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -37,6 +38,7 @@ class Keeper {
   void make_spares();
   void trim_spares();
   void write_footers();
+  bool lives(const Segment& segment) const;
   void compact();
   SegmentPtr pick();
   void collect_victims(const SegmentPtr& segment);
@@ -50,7 +52,7 @@ class Keeper {
   Work work_{*this};
 
   std::mutex mutex_;
-  std::vector<SegmentPtr> sealed_;  ///< guarded by mutex_
+  std::deque<SegmentPtr> sealed_;  ///< oldest first; guarded by mutex_
 
   // Compaction: one segment at a time.
   SegmentPtr compacting_;

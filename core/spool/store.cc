@@ -38,8 +38,9 @@ IoResult<SegmentPtr> Store::make_segment() {
   for (std::uint64_t at = 0; at < segment->size && error == 0; at += zeros.size()) {
     std::string_view part = std::string_view(zeros).substr(0, segment->size - at);
     error = segment->file->write({&part, 1}, at);
+    // In small portions: the journal's own syncs wait behind what is on its way to the disk.
+    if (error == 0) error = segment->file->sync();
   }
-  if (error == 0) error = segment->file->sync();
   if (error == 0) error = env.sync_dir(segment_dir);
   if (error == 0) return segment;
   env.unlink(path);

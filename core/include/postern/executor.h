@@ -205,6 +205,8 @@ class Runtime {
 
 struct RuntimeOptions {
   unsigned workers = 0;  ///< 0: one per core
+  /// Each worker keeps to its own core, when there are as many workers as cores that the process may use.
+  bool pin_workers = true;
   unsigned disk_threads = 4;
   unsigned cpu_threads = 2;
   unsigned pool_queue = 4096;  ///< jobs waiting per pool
