@@ -1,9 +1,10 @@
 """Reload: what changed takes effect at once, running sessions live on, and what is wrong changes nothing at all."""
+import os
 import signal
 import smtplib
 import unittest
 
-from postern import SANITIZED, SCRIPT, Server, letter, main, wait_until
+from postern import PATIENCE, SANITIZED, SCRIPT, Server, letter, main, wait_until
 
 REFUSING = SCRIPT.replace('postern.pipeline "root" {', 'postern.pipeline "root" {\n  { when = match.subject_is "old news", act.bounce("5.6.9", "read it already") },')
 
@@ -57,6 +58,35 @@ class Reload(unittest.TestCase):
                 self.assertTrue(self.answer("after a refused reload").startswith("250"))
                 self.server.write(accounts=["alice", "bob"], extra="", script=SCRIPT)
         self.server.run("reload")
+
+    def test_a_pipe_in_the_place_of_a_file_holds_up_neither_reload_nor_stop(self):
+        for file in (self.server.script_file, self.server.config_file):
+            text = file.read_text()
+            file.unlink()
+            os.mkfifo(file)
+            if file is self.server.script_file:
+                done = self.server.run("reload", check=False)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertIn("named pipe, not a file", done.stderr)
+            said = self.server.log().count("named pipe")
+            self.server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: self.server.log().count("named pipe") > said, f"the refusal of {file}")
+            if file is self.server.script_file:
+                file.unlink()
+                file.write_text(text)
+                self.server.run("reload")
+        self.assertTrue(self.can_log_in("bob"))
+        self.server.process.send_signal(signal.SIGHUP)
+        self.server.stop(seconds=PATIENCE)
+
+    def test_memory_does_not_grow_with_reloads(self):
+        """What each reload read lies free in the heap of whichever thread read it, unless it is given back."""
+        self.server.run("reload")
+        before = self.server.memory("VmRSS")
+        for _ in range(12):
+            self.server.run("reload")
+        if not SANITIZED:
+            wait_until(lambda: self.server.memory("VmRSS") - before < 16 << 20, "the memory of twelve reloads to be given back")
 
     def test_a_refused_reload_by_sighup_is_logged(self):
         self.server.write(script="nonsense(\n")
