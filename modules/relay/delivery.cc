@@ -299,7 +299,10 @@ Task<std::unique_ptr<Connection>> Delivery::connect(Batch& batch, Hop& hop) {
       metrics.plaintext_fallbacks.add(worker);
       continue;
     }
-    if (failed->stage == Connection::Stage::kConnect) courier_.sites.failed(hop.to.to_string(), failed->reply);
+    if (failed->stage == Connection::Stage::kConnect)
+      courier_.sites.failed(hop.to.to_string(), failed->reply);
+    else
+      courier_.sites.reached(hop.to.to_string());
     if (!failed->reply.permanent()) unreached_ = failed->reply;
     batch.failed(failed->reply, hop.name());
     co_return nullptr;

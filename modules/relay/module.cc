@@ -32,7 +32,8 @@ class RelayModule final : public Module {
   }
 
   Result<void> prepare(Core& core, Log& log) override {
-    auto outbound = Outbound::make(core.config->get<DeliverySettings>(), core.hostname, core.runtime.workers());
+    auto outbound = Outbound::make(core.config->get<DeliverySettings>(), core.hostname, core.runtime.workers(),
+                                   interface_addresses());
     if (!outbound) return std::unexpected(outbound.error());
     outbound_ = std::move(*outbound);
     auto context = make_client_tls({});

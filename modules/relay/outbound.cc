@@ -23,7 +23,7 @@ std::vector<IpAddress> interface_addresses() {
 }
 
 Result<std::shared_ptr<const Outbound>> Outbound::make(DeliverySettings settings, std::string hostname,
-                                                       unsigned workers) {
+                                                       unsigned workers, std::vector<IpAddress> interfaces) {
   auto out = std::make_shared<Outbound>();
   if (!settings.credentials_file.empty()) {
     auto read = Credentials::read(settings.credentials_file);
@@ -36,7 +36,7 @@ Result<std::shared_ptr<const Outbound>> Outbound::make(DeliverySettings settings
                                                "\", which route \"" + route.name + "\" needs");
   out->routes = Routes(settings.routes);
   out->hostname = to_lower(hostname);
-  out->own_addresses = interface_addresses();
+  out->own_addresses = std::move(interfaces);
   out->own_addresses.insert(out->own_addresses.end(), settings.own_addresses.begin(), settings.own_addresses.end());
   out->workers = std::max(workers, 1U);
   out->settings = std::move(settings);

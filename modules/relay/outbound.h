@@ -19,9 +19,9 @@ struct Outbound {
   std::vector<IpAddress> own_addresses;  ///< of this machine's interfaces, and of the settings
   unsigned workers = 1;
 
-  /// Errors: "delivery.credentials". Reads the credentials file.
-  static Result<std::shared_ptr<const Outbound>> make(DeliverySettings settings, std::string hostname,
-                                                      unsigned workers);
+  /// Errors: "delivery.credentials". Reads the credentials file. `interfaces`: interface_addresses().
+  static Result<std::shared_ptr<const Outbound>> make(DeliverySettings settings, std::string hostname, unsigned workers,
+                                                      std::vector<IpAddress> interfaces);
   const std::string& ehlo() const { return settings.ehlo.empty() ? hostname : settings.ehlo; }
   bool is_own_name(std::string_view name) const;
   bool is_own_address(const IpAddress& address) const;

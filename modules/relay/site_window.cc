@@ -6,15 +6,15 @@ void SiteWindow::shrink(double to) {
   limit_ = std::max(1.0, to);
   threshold_ = limit_;
   settle_ = running_;
-  full_ = false;
+  used_ = 0;
 }
 
 void SiteWindow::succeeded(Duration took) {
   if (settle_ > 0) --settle_;
   if (took > Duration::zero() && slowed(took)) return;
-  if (!full_) return;
+  if (used_ == 0) return;
+  --used_;
   limit_ = std::min<double>(max_, limit_ + (limit_ < threshold_ ? 1.0 : 1.0 / limit_));
-  if (running_ < limit()) full_ = false;
 }
 
 /// Takes a time into account; true when answers take so long that the window must not grow.

@@ -27,7 +27,7 @@ class SiteWindow {
 
   void start() {
     ++running_;
-    if (running_ >= limit()) full_ = true;
+    if (running_ >= limit()) used_ = running_;
   }
   void end() { --running_; }
   /// A message went through; `took` is how long the host needed for it, 0 when that says nothing.
@@ -43,7 +43,7 @@ class SiteWindow {
   double threshold_;  // below it growth is fast
   std::uint32_t running_ = 0;
   std::uint32_t settle_ = 0;  // ends to wait for before the window may shrink again
-  bool full_ = false;         // it was used up since it last grew
+  std::uint32_t used_ = 0;    // it was used up by so many, each of which may let it grow once
   Duration best_{};
   Duration usual_{};
 };
