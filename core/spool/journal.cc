@@ -16,6 +16,7 @@ constexpr std::array<char, kPage> kZeros{};
 /// Each segment keeps room for two ends of batches: its own last one, and an empty batch that makes it known that
 /// older segments are free when there is no other place left to say so.
 constexpr std::uint64_t kTailRoom = 2 * kEndRecordSize;
+constexpr std::uint32_t kAskEvery = 64;  ///< messages between two questions for the disk's free room
 
 std::string_view zeros(std::uint64_t count) {
   return {kZeros.data(), count};
@@ -132,7 +133,7 @@ void Journal::write_batch() {
 /// Whether a request can join the batch in the making; goes on to the next segment for the first of a batch.
 Journal::Fit Journal::fit(JournalRequest& request, std::uint64_t size) {
   if (size + kHeaderRoom + kTailRoom > store_.settings.segment_size) return Fit::kNever;
-  if (request.kind() != JournalRequest::Kind::kChange && !admit(bytes_ + size)) return Fit::kFull;
+  if (request.kind() != JournalRequest::Kind::kChange && !admit(request.kind(), bytes_ + size)) return Fit::kFull;
   // A move repeats the message's marks as the index knows them, and the index learns of this batch's only at its end.
   bool marked = request.kind() == JournalRequest::Kind::kMove &&
                 std::ranges::any_of(members_, [&](auto* member) { return member->header.id == request.header.id; });
@@ -143,20 +144,38 @@ Journal::Fit Journal::fit(JournalRequest& request, std::uint64_t size) {
   return roll() ? Fit::kYes : Fit::kFull;
 }
 
-/// Accepting leaves room for the marks that will end all messages, so that a full disk can drain.
-bool Journal::admit(std::uint64_t size) {
-  auto enough = [&] {
+/// Whether `size` octets more leave room for the marks that will end all messages, so that a full disk can drain.
+bool Journal::has_room(std::uint64_t size, std::uint64_t reserve) {
+  std::scoped_lock lock(store_.mutex);
+  const Segment& head = *store_.log.back();
+  std::uint64_t usable = store_.settings.segment_size - kHeaderRoom - kTailRoom;
+  std::uint64_t rest = head.size - std::min(head.size, head.used + kTailRoom);
+  std::uint64_t others = (store_.spares.size() + store_.retired.size()) * usable;
+  // What does not fit into the head is lost to this message.
+  std::uint64_t room = rest >= size ? rest - size + others : others >= size ? others - size : 0;
+  return room >= reserve;
+}
+
+/// The segments are there already, but the file system's last room is for what must be written beside them. Asked for
+/// every few messages, and for each while it is short.
+bool Journal::disk_is_short() {
+  if (!disk_short_ && ++unasked_ < kAskEvery) return false;
+  unasked_ = 0;
+  auto free = store_.env.free_bytes(store_.segment_dir);
+  disk_short_ = free && *free < store_.settings.min_free;
+  return disk_short_;
+}
+
+/// A move may use half of what accepting leaves alone: it makes room in the end.
+bool Journal::admit(JournalRequest::Kind kind, std::uint64_t size) {
+  bool moves = kind == JournalRequest::Kind::kMove;
+  std::uint64_t reserve = [&] {
     std::scoped_lock lock(store_.mutex);
-    const Segment& head = *store_.log.back();
-    std::uint64_t usable = store_.settings.segment_size - kHeaderRoom - kTailRoom;
-    std::uint64_t rest = head.size - std::min(head.size, head.used + kTailRoom);
-    std::uint64_t others = (store_.spares.size() + store_.retired.size()) * usable;
-    // What does not fit into the head is lost to this message.
-    std::uint64_t room = rest >= size ? rest - size + others : others >= size ? others - size : 0;
-    return room >= store_.reserve();
-  };
-  bool ok = enough();
-  if (!ok && take_spare()) ok = enough();
+    return moves ? store_.reserve() / 2 : store_.reserve();
+  }();
+  bool disk_short = !moves && disk_is_short();
+  bool ok = !disk_short && (has_room(size, reserve) || (take_spare() && has_room(size, reserve)));
+  if (moves) return ok;
   if (ok) {
     store_.full = false;
     return true;
@@ -166,7 +185,10 @@ bool Journal::admit(std::uint64_t size) {
     std::scoped_lock lock(store_.mutex);
     ++store_.counters.full_refusals;
   }
-  if (first) store_.report(SpoolReport::Kind::kFull, "no room for another segment; nothing is accepted until there is");
+  if (first)
+    store_.report(SpoolReport::Kind::kFull, disk_short
+                                                ? "less than min_free is left; nothing is accepted until there is"
+                                                : "no room for another segment; nothing is accepted until there is");
   return false;
 }
 
@@ -353,6 +375,7 @@ void Journal::release_segments() {
   while (store_.log.size() > 1 && store_.log.front()->live == 0) {
     store_.retired.push_back(std::move(store_.log.front()));
     store_.log.pop_front();
+    keeper_->room_made();
   }
 }
 

@@ -90,7 +90,9 @@ class Journal {
   void release_segments();
   void complete_all();
   void fail(JournalRequest& request, Fault fault);
-  bool admit(std::uint64_t size);
+  bool has_room(std::uint64_t size, std::uint64_t reserve);
+  bool disk_is_short();
+  bool admit(JournalRequest::Kind kind, std::uint64_t size);
   bool roll();
   bool take_spare();
   void begin_segment(SegmentPtr segment);
@@ -108,6 +110,8 @@ class Journal {
   std::uint64_t batch_ = 0;     ///< greatest number in use
   std::uint64_t previous_ = 0;  ///< the last whole batch
   std::uint64_t last_id_ = 0;
+  bool disk_short_ = false;     ///< the file system has less than min_free left
+  std::uint32_t unasked_ = 63;  ///< messages since that was asked; the first asks
 
   // The batch in the making.
   std::vector<JournalRequest*> members_;

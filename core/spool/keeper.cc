@@ -16,7 +16,7 @@ constexpr std::size_t kCollectStep = 4096;    ///< index entries looked at under
 constexpr std::uint64_t kSparseFraction = 4;  ///< a segment less than a quarter live is worth moving
 /// The newest full segments have no footer yet: most mail is gone soon, and a segment that nothing lives in needs none.
 constexpr std::size_t kUnfooted = 1;
-constexpr std::uint64_t kLogToLive = 4;       ///< the log may be this many times its live octets, and four segments
+constexpr std::uint64_t kLogToLive = 4;  ///< the log may be this many times its live octets, and four segments
 
 class MoveRequest final : public JournalRequest {
  public:
@@ -24,8 +24,9 @@ class MoveRequest final : public JournalRequest {
       : JournalRequest(Kind::kMove), octets_(std::move(octets)), keeper_(keeper) {}
   void completed() override {
     Keeper& keeper = keeper_;
+    const bool failed = failure.has_value();
     delete this;
-    keeper.moved();
+    keeper.moved(failed);
   }
   const std::string octets_;  ///< the record as it was read
 
@@ -56,7 +57,8 @@ void Keeper::sealed(SegmentPtr segment) {
   sealed_.push_back(std::move(segment));
 }
 
-void Keeper::moved() {
+void Keeper::moved(bool failed) {
+  if (failed) starved_ = true;
   moving_.fetch_sub(1, std::memory_order_acq_rel);
   poke();
 }
@@ -140,7 +142,7 @@ bool Keeper::lives(const Segment& segment) const {
 
 /// The oldest segment, when moving what lives in it pays.
 SegmentPtr Keeper::pick() {
-  if (store_.full || store_.latched) return nullptr;
+  if (starved_ || store_.latched) return nullptr;
   std::scoped_lock lock(store_.mutex);
   if (store_.log.size() < 2) return nullptr;
   const SegmentPtr& oldest = store_.log.front();

@@ -22,8 +22,9 @@ class Keeper {
 
   /// After each batch: starts the lane if there is something to do. Cheap.
   void look();
-  void sealed(SegmentPtr segment);  ///< nothing more is written to it: it gets its footer
-  void moved();                     ///< one more move is over
+  void sealed(SegmentPtr segment);        ///< nothing more is written to it: it gets its footer
+  void moved(bool failed);                ///< one more move is over
+  void room_made() { starved_ = false; }  ///< a segment has left the log
   void stop() { stopping_ = true; }
 
  private:
@@ -60,6 +61,7 @@ class Keeper {
   bool collected_ = false;
   std::vector<std::uint64_t> victims_;
   std::atomic<std::uint32_t> moving_{0};
+  std::atomic<bool> starved_{false};  ///< a move found no room: no further one until a segment is free
 };
 
 }  // namespace postern::spool

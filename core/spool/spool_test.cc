@@ -300,6 +300,39 @@ TEST_CASE("a full disk refuses with spool.full, still drains, and recovers") {
   CHECK(put(bench.world, *bench.spool, make_message(2, 4000)));
 }
 
+TEST_CASE("mail leaves min_free of the file system alone although segments are at hand") {
+  Bench bench;
+  bench.settings.min_free = 100'000;
+  bench.restart();
+  REQUIRE(put(bench.world, *bench.spool, make_message(1, 400)));
+  bench.env.set_capacity(bench.env.used() + 50'000);
+  Result<MessageId> last = MessageId();
+  for (std::uint64_t i = 0; i < 100 && last; ++i) last = put(bench.world, *bench.spool, make_message(i, 400));
+  REQUIRE_FALSE(last);
+  CHECK(last.error().code == "spool.full");
+  bench.env.set_capacity(bench.env.used() + 500'000);
+  CHECK(put(bench.world, *bench.spool, make_message(2, 400)));
+}
+
+TEST_CASE("a full disk still moves what lives in sparse segments, and so gets room without new mail") {
+  Bench bench;
+  bench.env.set_capacity(5 * 64 * 1024 + 700'000);
+  std::vector<MessageId> ids;
+  Result<MessageId> last = MessageId();
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    last = put(bench.world, *bench.spool, make_message(i, 2000));
+    if (!last) break;
+    ids.push_back(*last);
+  }
+  REQUIRE_FALSE(last);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (i % 16 != 0) REQUIRE(bench.done(ids[i]));
+  bench.world.run_until_idle();
+  CHECK(bench.stats().moved > 0);
+  CHECK(put(bench.world, *bench.spool, make_message(2, 2000)));
+  for (std::size_t i = 0; i < ids.size(); i += 16) CHECK(get(bench.world, *bench.spool, ids[i]));
+}
+
 TEST_CASE("a full disk refuses a large body with spool.full, and recovers") {
   Bench bench;
   bench.env.set_capacity(bench.env.used() + 50'000);
