@@ -38,9 +38,10 @@ void describe(Schema<ServerSettings>& s) {
   s.field("group", &ServerSettings::group, "Group to run as. Empty: the user's.");
   s.field("workers", &ServerSettings::workers, "Worker threads, each with its own loop. 0: one per core.")
       .range(0, 256);
-  s.field("pin_workers", &ServerSettings::pin_workers,
-          "Keep each worker on a core of its own, when there are as many workers as cores that the server may use. Turn it "
-          "off where other busy programs share the machine.");
+  s.field(
+      "pin_workers", &ServerSettings::pin_workers,
+      "Keep each worker on a core of its own, when there are as many workers as cores that the server may use. Turn it "
+      "off where other busy programs share the machine.");
   s.field("disk_threads", &ServerSettings::disk_threads, "Threads for blocking disk work.").range(1, 256);
   s.field("cpu_threads", &ServerSettings::cpu_threads, "Threads for password hashes.").range(1, 256);
   s.field("pool_queue", &ServerSettings::pool_queue,
