@@ -102,6 +102,7 @@ class Connection {
   Task<void> final_replies(Flight& flight);
   Task<void> prdr_replies(Flight& flight);
   void note_reset(const Flight& flight);
+  void last_words(Flight& flight);
   static void finish(Flight& flight, std::string_view lost);
 
   Executor& executor_;

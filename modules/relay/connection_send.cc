@@ -84,9 +84,23 @@ Task<Sent> Connection::send(Mail& mail) {
     lost = fmt::format("the conversation broke: {}", error.what());
   }
   ++messages_;
+  if (!lost.empty()) last_words(flight);
   finish(flight, lost);
   sent.usable = usable_;
   co_return sent;
+}
+
+/// A host may refuse a text before it has all of it, and end the connection: its reply may be in the buffer.
+void Connection::last_words(Flight& flight) {
+  if (flight.count == 0 || flight.text_sent || flight.ended) return;
+  try {
+    if (!take_reply() || reply().positive()) return;
+  } catch (const ProtocolError&) {
+    return;
+  }
+  for (std::size_t at = 0; at < flight.accepted.size(); ++at)
+    if (flight.accepted[at] && flight.sent.outcomes[at].kind == Outcome::Kind::kNone)
+      flight.sent.outcomes[at] = outcome_of(reply());
 }
 
 /// What is still open when the transaction has ended, one way or another.

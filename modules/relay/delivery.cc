@@ -254,6 +254,24 @@ Task<void> Delivery::try_address(Batch& batch, Hop hop) {
   }
 }
 
+Opening Delivery::opening_for(const Hop& hop) const {
+  Opening opening{.outbound = courier_.outbound,
+                  .way = *way_,
+                  .target = hop.target,
+                  .policies = courier_.parts.policies,
+                  .to = hop.to,
+                  .source = hop.source,
+                  .ehlo = hop.ehlo,
+                  .login = courier_.outbound.credentials.find(way_->credentials),
+                  .client = client_ ? &*client_ : nullptr,
+                  .plaintext = hop.plaintext};
+  if (heading_.route) {
+    opening.proxy = heading_.route->settings.proxy;
+    opening.xclient = heading_.route->settings.xclient;
+  }
+  return opening;
+}
+
 Task<std::unique_ptr<Connection>> Delivery::connect(Batch& batch, Hop& hop) {
   RelayMetrics& metrics = courier_.parts.metrics;
   const unsigned worker = courier_.executor.index();
@@ -262,21 +280,7 @@ Task<std::unique_ptr<Connection>> Delivery::connect(Batch& batch, Hop& hop) {
     const Instant began = courier_.executor.now();
     auto connection =
         std::make_unique<Connection>(courier_.executor, settings.timeout, way_->protocol, settings.single_flight.bytes);
-    Opening opening{.outbound = courier_.outbound,
-                    .way = *way_,
-                    .target = hop.target,
-                    .policies = courier_.parts.policies,
-                    .to = hop.to,
-                    .source = hop.source,
-                    .ehlo = hop.ehlo,
-                    .login = courier_.outbound.credentials.find(way_->credentials),
-                    .client = client_ ? &*client_ : nullptr,
-                    .plaintext = hop.plaintext};
-    if (heading_.route) {
-      opening.proxy = heading_.route->settings.proxy;
-      opening.xclient = heading_.route->settings.xclient;
-    }
-    auto failed = co_await connection->open(std::move(opening));
+    auto failed = co_await connection->open(opening_for(hop));
     if (!failed) {
       courier_.sites.reached(hop.to.to_string());
       reached_ = true;

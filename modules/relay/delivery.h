@@ -42,6 +42,7 @@ class Delivery {
   std::vector<std::size_t> host_order() const;
   Task<bool> try_target(Batch& batch, const Target& target);
   Task<void> try_address(Batch& batch, Hop hop);
+  Opening opening_for(const Hop& hop) const;
   Task<std::unique_ptr<Connection>> connect(Batch& batch, Hop& hop);
   Task<void> hand_over(Batch& batch, Hop& hop, std::unique_ptr<Connection>& connection);
   void take_outcomes(Batch& batch, const Hop& hop, const Mail& mail, const Sent& sent, const Connection& connection,

@@ -1,4 +1,10 @@
 // Dialogues with one host: what is said, in how many flights, and what becomes of each recipient.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "postern/random.h"
 #include "postern/text.h"
 #include "relay_for_tests.h"
 
@@ -378,6 +384,73 @@ TEST_CASE("8-bit text is converted for a host that takes seven bits only") {
   CHECK(world.host.mails[0].text ==
         "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
         "Content-Transfer-Encoding: quoted-printable\r\n\r\ngr=C3=BC=C3=9F\r\n");
+}
+
+TEST_CASE("octets behind the 220 of STARTTLS are an injection, and end the connection") {
+  for (const bool required : {true, false}) {
+    CAPTURE(required);
+    One world(required ? "tls = \"encrypt\"" : "");
+    world.host.extensions.push_back("STARTTLS");
+    world.host.answer = [](const std::string& line) -> std::optional<std::string> {
+      if (line == "STARTTLS") return "220 go\r\n250-evil.example\r\n250 AUTH PLAIN";
+      return std::nullopt;
+    };
+    const auto results = world.deliver(*world.mail("a@here.example", {"b@example.org"}));
+    CHECK(world.said("STARTTLS") == 1);
+    CHECK(world.said("AUTH") == 0);
+    if (required) {
+      CHECK(results[0].kind == Kind::kDeferred);
+      CHECK(results[0].reply.enhanced == "4.7.5");
+      CHECK(world.said("MAIL") == 0);
+    } else {  // opportunistic: over a new connection, in plaintext, which is told
+      CHECK(results[0].kind == Kind::kDelivered);
+      CHECK(world.host.connections == 2);
+      CHECK(world.metrics.plaintext_fallbacks.value() == 1);
+      CHECK(world.log.count("relay.tls") > 0);
+    }
+  }
+}
+
+TEST_CASE("a route that logs in sends nothing without TLS") {
+  const auto file = std::filesystem::temp_directory_path() / ("relay-test-" + random_base32(8));
+  std::ofstream(file) << "hop:user:secret\n";
+  std::filesystem::permissions(file, std::filesystem::perms::owner_read);
+  World world(
+      fmt::format("credentials_file = \"{}\"\n[[delivery.route]]\nname = \"r\"\ndomains = [\"*\"]\n"
+                  "to = [\"[192.0.2.3]\"]\ncredentials = \"hop\"\n",
+                  file.string()));
+  FakeHost host(world, "192.0.2.3");
+  host.extensions.push_back("AUTH PLAIN LOGIN");
+  const auto results = world.deliver(*world.mail("a@here.example", {"b@example.org"}));
+  CHECK(results[0].kind == Kind::kDeferred);
+  CHECK(results[0].reply.enhanced == "4.7.0");
+  for (const std::string& line : host.commands) CHECK(!line.starts_with("AUTH"));
+  std::filesystem::remove(file);
+}
+
+TEST_CASE("XCLIENT comes after EHLO, and such connections are not shared") {
+  World world("[[delivery.route]]\nname = \"r\"\ndomains = [\"*\"]\nto = [\"[192.0.2.3]\"]\nxclient = true\n");
+  FakeHost host(world, "192.0.2.3");
+  host.extensions.push_back("XCLIENT NAME ADDR PROTO");
+  host.answer = [](const std::string& line) -> std::optional<std::string> {
+    if (line.starts_with("XCLIENT")) return "220 mx.example.org ready";
+    return std::nullopt;
+  };
+  for (int at = 0; at < 2; ++at) world.deliver(*world.mail("a@here.example", {"b@example.org"}));
+  CHECK(host.connections == 2);
+  CHECK(host.commands[1] == "XCLIENT NAME=[UNAVAILABLE] ADDR=198.51.100.9 PROTO=SMTP");
+  CHECK(host.commands[2] == "EHLO here.example");
+}
+
+TEST_CASE("a refusal in the middle of a large text is what the host said") {
+  std::string text = "Subject: large\r\n\r\n";
+  while (text.size() < 3'000'000) text += "a line that is long enough to count for something\r\n";
+  One world;
+  world.host.extensions = {"PIPELINING"};
+  world.host.refuse_text_after = 500'000;
+  const auto results = world.deliver(*world.mail("a@here.example", {"b@example.org"}, text));
+  CHECK(results[0].kind == Kind::kRefused);
+  CHECK(results[0].reply.code == 552);
 }
 
 }  // namespace postern::relay::test

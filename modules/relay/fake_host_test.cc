@@ -88,6 +88,13 @@ bool FakeHost::take_text(Peer& peer) {
     if (peer.last) finish_text(peer);
     return true;
   }
+  if (peer.unread.size() > refuse_text_after) {
+    say(peer, "552 5.3.4 too much");
+    peer.end->close();
+    peer.gone = true;
+    --open;
+    return false;
+  }
   std::size_t end = peer.unread.starts_with(".\r\n") ? 0 : peer.unread.find("\r\n.\r\n");
   if (end == std::string::npos) return false;
   if (end || !peer.unread.starts_with(".\r\n")) end += 2;

@@ -1,10 +1,11 @@
 // The module "relay": carries mail to other servers; one Courier per worker behind the service "transport".
+#include <mutex>
 #include <vector>
 
 #include "courier.h"
 #include "postern/fingerprint.h"
 #include "postern/module.h"
-#include "static_tls.h"
+#include "worker_tls.h"
 
 namespace postern::relay {
 
@@ -31,46 +32,62 @@ class RelayModule final : public Module {
     core.services.provide<Transport>(transport_);
   }
 
-  Result<void> prepare(Core& core, Log& log) override {
+  Result<void> prepare(Core& core, Log&) override {
     auto outbound = Outbound::make(core.config->get<DeliverySettings>(), core.hostname, core.runtime.workers(),
                                    interface_addresses());
     if (!outbound) return std::unexpected(outbound.error());
     outbound_ = std::move(*outbound);
-    auto context = make_client_tls({});
-    if (!context) return std::unexpected(context.error());
-    context_ = std::move(*context);
+    auto client = make_client_tls({});
+    if (!client) return std::unexpected(client.error());
+    client_ = std::move(*client);
     transport_.couriers.resize(core.runtime.workers());
-    policies_.resize(core.runtime.workers());
-    log.info("relay.ready", {{"routes", outbound_->settings.routes.size()}, {"ehlo", outbound_->ehlo()}});
+    tls_.resize(core.runtime.workers());
     return {};
   }
 
   void start(Worker& worker) override {
-    policies_[worker.index] = std::make_unique<StaticTlsPolicies>(context_, worker.log);
+    // The state folder is this user's only after privileges were dropped; the first worker to come makes what is in it.
+    std::call_once(shared_made_, [this, &worker] {
+      shared_ = SharedTls::make(client_, core_->state_dir, outbound_->settings.tls_reports, worker.log);
+      worker.log.info("relay.ready", {{"routes", outbound_->settings.routes.size()}, {"ehlo", outbound_->ehlo()}});
+    });
+    Resolver& dns = core_->services.need<Resolvers>().of(worker.executor);
+    Spool& spool = core_->services.need<Spool>();
+    tls_[worker.index] = std::make_unique<WorkerTls>(worker.executor, worker.log,
+                                                     WorkerTlsParts{.shared = *shared_,
+                                                                    .outbound = *outbound_,
+                                                                    .dns = dns,
+                                                                    .spool = spool,
+                                                                    .queue = core_->services.find<Queue>()});
     transport_.couriers[worker.index] =
         std::make_unique<Courier>(worker.executor, worker.log,
                                   CourierParts{.outbound = outbound_,
-                                               .spool = core_->services.need<Spool>(),
-                                               .dns = core_->services.need<Resolvers>().of(worker.executor),
-                                               .policies = *policies_[worker.index],
+                                               .spool = spool,
+                                               .dns = dns,
+                                               .policies = tls_[worker.index]->policies(),
                                                .metrics = *metrics_});
   }
 
   Task<void> drain(Worker& worker, Deadline deadline) override {
-    if (transport_.couriers[worker.index]) co_await transport_.couriers[worker.index]->drain(deadline);
+    if (!transport_.couriers[worker.index]) co_return;
+    co_await transport_.couriers[worker.index]->drain(deadline);
+    co_await tls_[worker.index]->drain(deadline);
   }
 
   void stop() override {
     transport_.couriers.clear();
-    policies_.clear();
+    tls_.clear();
+    shared_.reset();
   }
 
  private:
   Core* core_ = nullptr;
   std::optional<RelayMetrics> metrics_;
   std::shared_ptr<const Outbound> outbound_;
-  std::shared_ptr<TlsContext> context_;
-  std::vector<std::unique_ptr<TlsPolicies>> policies_;
+  std::shared_ptr<TlsContext> client_;
+  std::unique_ptr<SharedTls> shared_;
+  std::once_flag shared_made_;
+  std::vector<std::unique_ptr<WorkerTls>> tls_;
   RelayTransport transport_;
 };
 

@@ -49,6 +49,7 @@ class FakeHost {
   bool close_after_reply = false;             ///< ends the connection behind the next final verdict
   std::size_t reset_after = ~std::size_t{0};  ///< octets received on a connection, then RST
   bool silent = false;
+  std::size_t refuse_text_after = ~std::size_t{0};  ///< octets of a text, then 552 and the end
 
   std::vector<Taken> mails;
   std::vector<std::string> commands;  ///< of all connections

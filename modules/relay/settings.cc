@@ -25,6 +25,12 @@ std::optional<std::string> check_host_name(const std::string& text) {
   return std::nullopt;
 }
 
+std::optional<std::string> check_address(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  if (auto parsed = Address::parse(text); !parsed) return "is not an address: " + parsed.error().to_string();
+  return std::nullopt;
+}
+
 std::optional<std::string> check_pattern(const std::string& text) {
   return pattern_fault(text);
 }
@@ -152,6 +158,14 @@ void describe(Schema<DeliverySettings>& s) {
           "TLS towards hosts for which no route says anything: none, opportunistic, encrypt, verify, dane, mta-sts, or "
           "dane-or-mta-sts-or-opportunistic.")
       .check(check_tls);
+  s.field("tls_reports", &DeliverySettings::tls_reports,
+          "Count what becomes of TLS with each domain, and send a report a day to those that ask for it (RFC 8460).");
+  s.field("tls_report_from", &DeliverySettings::tls_report_from,
+          "Sender of these reports. Empty: tlsrpt-noreply at [server] hostname.")
+      .check(check_address);
+  s.field("tls_report_contact", &DeliverySettings::tls_report_contact,
+          "Whom they name for questions. Empty: postmaster at [server] hostname.")
+      .check(check_address);
   s.field("family", &DeliverySettings::family, "Which address family is tried first, or alone.").names(kFamilies);
   s.field("allow_private", &DeliverySettings::allow_private,
           "Loopback and private networks to which an MX may lead. Without one such hosts are refused: a stranger's DNS "

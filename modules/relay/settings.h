@@ -67,7 +67,10 @@ void describe(Schema<TimeoutSettings>& s);
 
 struct DeliverySettings : Located {
   std::string ehlo;  ///< empty: [server] hostname
-  std::string tls = "opportunistic";
+  std::string tls = "dane-or-mta-sts-or-opportunistic";
+  bool tls_reports = true;
+  std::string tls_report_from;
+  std::string tls_report_contact;
   FamilyOrder family = FamilyOrder::kIpv6First;
   std::vector<IpNetwork> allow_private;
   bool allow_literals = false;
