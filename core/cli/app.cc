@@ -28,6 +28,7 @@ std::unique_ptr<CLI::App> make_app(CommandContext& context) {
   add_show(*app, context);
   add_list(*app, context);
   add_server_commands(*app, context);
+  add_queue(*app, context);
   add_spool(*app, context);
   add_user(*app, context);
   add_certificate(*app, context);

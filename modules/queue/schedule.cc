@@ -89,8 +89,9 @@ std::expected<ReleaseRule, TextFault> parse_release(std::string_view text) {
       if (!every) return std::unexpected(every.error());
       rule.every = *every;
     } else if (const auto count = to_number<std::uint32_t>(word, 1, 1'000'000); count) {
+      const std::size_t behind = words.at();
       const std::string_view unit = words.word();
-      if (unit != "messages" && unit != "message") return wrong("expected \"messages\" behind the number", at);
+      if (unit != "messages" && unit != "message") return wrong("expected \"messages\" behind the number", behind);
       rule.messages = *count;
     } else {
       return wrong("expected \"every 30m\", \"50 messages\" or \"on request\"", at);

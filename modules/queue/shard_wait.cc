@@ -79,12 +79,13 @@ bool Shard::skip_closed(Item& item) {
   const Destination& destination = destinations_.at(item.destination);
   const WallTime now = home_.wall();
   if (destination.closed_until <= now || item.forced || item.suspect || item.expire) return false;
-  const Milestones milestones = destination.route->schedule.milestones(item.id.arrival());
-  for (const WallTime when : {milestones.warn, milestones.expiry})
-    if (item.due < when && now >= when) return false;
+  const Milestones when = destination.route->schedule.milestones(item.id.arrival());
+  if (now >= when.expiry || (item.due <= when.warn && now >= when.warn)) return false;
   const Duration wait = destination.closed_until - now;
   const auto spread = static_cast<std::uint64_t>(std::max<std::int64_t>(wait.count() / 5, 1));
-  wait_until(item, later(destination.closed_until, Duration(static_cast<std::int64_t>(home_.random() % spread))));
+  WallTime due = later(destination.closed_until, Duration(static_cast<std::int64_t>(home_.random() % spread)));
+  if (now < when.warn) due = std::min(due, when.warn);
+  wait_until(item, std::min(due, when.expiry));
   return true;
 }
 
