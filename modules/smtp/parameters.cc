@@ -105,6 +105,21 @@ std::optional<Reply> check_auth_parameter(const Parameter& parameter) {
   return std::nullopt;
 }
 
+/// MT-PRIORITY, BY, HOLDFOR and HOLDUNTIL; nothing when it is none of them.
+std::optional<std::optional<Reply>> timing_parameter(MailArguments& mail, const Parameter& p, WallTime now) {
+  const auto is = [&](std::string_view name) { return equal_folded(p.name, name); };
+  if (is("MT-PRIORITY")) return store(mail.priority, p, parse_priority);
+  if (is("BY")) return store(mail.deliver_by, p, [now](std::string_view text) { return parse_deliver_by(text, now); });
+  if (!is("HOLDFOR") && !is("HOLDUNTIL")) return std::nullopt;
+  if (mail.hold_until) return syntax("HOLDFOR and HOLDUNTIL exclude each other");  // RFC 4865 §5
+  auto wrong = store(mail.hold_until, p, [&](std::string_view text) {
+    return is("HOLDFOR") ? parse_hold_for(text, now) : parse_hold_until(text);
+  });
+  if (!wrong && *mail.hold_until > now + kMaxFutureRelease)
+    return syntax(std::string(p.name) + ": later than is offered here");
+  return wrong;
+}
+
 std::optional<Reply> mail_parameter(MailArguments& mail, const Parameter& p, const ArgumentRules& rules) {
   const auto is = [&](std::string_view name) { return equal_folded(p.name, name); };
   if (is("SIZE")) return store(mail.size, p, parse_declared_size);
@@ -122,6 +137,8 @@ std::optional<Reply> mail_parameter(MailArguments& mail, const Parameter& p, con
     mail.envid = std::string(*p.value);  // kept as given
     return std::nullopt;
   }
+  if (rules.timing)
+    if (auto known = timing_parameter(mail, p, rules.now)) return *known;
   return unknown_parameter(p.name);
 }
 

@@ -29,6 +29,9 @@ struct ArgumentRules {
   bool dsn = true;
   bool prdr = true;
   bool auth = true;
+  /// Submission: MT-PRIORITY (RFC 6710), BY (RFC 2852), HOLDFOR and HOLDUNTIL (RFC 4865), which are for users.
+  bool timing = false;
+  WallTime now{};  ///< with `timing`
 };
 
 struct MailArguments {
@@ -39,10 +42,14 @@ struct MailArguments {
   bool prdr = false;
   DsnReturn ret = DsnReturn::kUnset;
   std::string envid;
+  std::optional<std::int8_t> priority;
+  std::optional<DeliverBy> deliver_by;
+  std::optional<WallTime> hold_until;
 };
 
-inline constexpr std::size_t kMaxParameters = 16;      ///< of one MAIL or RCPT
-inline constexpr std::size_t kMaxAuthParameter = 500;  ///< octets of AUTH=, RFC 4954 §5
+inline constexpr std::size_t kMaxParameters = 16;                ///< of one MAIL or RCPT
+inline constexpr std::chrono::hours kMaxFutureRelease{24 * 30};  ///< how long mail may be held for its sender
+inline constexpr std::size_t kMaxAuthParameter = 500;            ///< octets of AUTH=, RFC 4954 §5
 
 /// What follows the word MAIL: "FROM:<...> SIZE=1000".
 OrReply<MailArguments> parse_mail(std::string_view argument, const ArgumentRules& rules);

@@ -81,6 +81,27 @@ TEST_CASE("a header that is complete is left alone") {
   CHECK(!mend_header(header, read_header(header), rules));
 }
 
+TEST_CASE("users say when their mail is to go and how urgent it is, others do not") {
+  const WallTime now(std::chrono::seconds(1'800'000'000));
+  const auto parsed = [&](std::string text, bool timing = true) {
+    return parse_mail("FROM:<a@b.example> " + text, {.timing = timing, .now = now});
+  };
+  const auto mail = parsed("MT-PRIORITY=-3 BY=600;RT HOLDFOR=60");
+  REQUIRE(mail);
+  CHECK(mail->priority == -3);
+  CHECK(mail->deliver_by == DeliverBy{now + std::chrono::minutes(10), true, true});
+  CHECK(mail->hold_until == now + std::chrono::minutes(1));
+  CHECK(parsed("HOLDUNTIL=2027-01-16T00:00:00Z")->hold_until);
+  for (const char* wrong : {"MT-PRIORITY=10", "BY=0;R", "BY=60", "HOLDFOR=-1", "HOLDFOR=9999999", "HOLDUNTIL=tomorrow",
+                            "HOLDFOR=1 HOLDUNTIL=2027-01-16T00:00:00Z", "MT-PRIORITY"}) {
+    INFO(wrong);
+    REQUIRE_FALSE(parsed(wrong));
+    CHECK(parsed(wrong).error().code == 501);
+  }
+  CHECK(parsed("HOLDFOR=60", false).error().code == 555);
+  CHECK(parsed("BY=600;N", false).error().code == 555);
+}
+
 TEST_CASE("on submission a header gets what it lacks, and several authors get a sender") {
   const Address sender = *Address::parse("a@x.example");
   const MendRules rules{

@@ -92,6 +92,7 @@ class Session {
   Task<void> on_lhlo(Command command);
   Task<void> hello(std::string name, Verb verb);
   std::string extensions() const;
+  std::string timing_extensions() const;
   Task<void> on_xclient(Command command);
   bool may_xclient() const;
   void declare_name(const std::optional<DeclaredName>& declared);

@@ -1,5 +1,6 @@
 // What comes before mail: the PROXY header, limits, TLS from the first octet, the greeting; then EHLO and its like, and
 // XCLIENT, which begins all of it anew for another client.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "parameters.h"
@@ -181,6 +182,13 @@ Task<void> Session::hello(std::string name, Verb verb) {
     say(extensions());
 }
 
+/// What users may ask of the time of their mail (RFC 2852, 4865, 6710): an interval, and the same as an instant.
+std::string Session::timing_extensions() const {
+  const auto latest = std::chrono::floor<std::chrono::seconds>(server_.executor().wall() + kMaxFutureRelease);
+  return fmt::format("250-DELIVERBY\r\n250-FUTURERELEASE {} {:%Y-%m-%dT%H:%M:%SZ}\r\n250-MT-PRIORITY\r\n",
+                     std::chrono::seconds(kMaxFutureRelease).count(), latest);
+}
+
 /// The answer to EHLO and LHLO. BINARYMIME is not among them: texts are lines here, from end to end.
 std::string Session::extensions() const {
   const Settings& s = settings();
@@ -190,6 +198,7 @@ std::string Session::extensions() const {
   if (s.smtputf8) out += "250-SMTPUTF8\r\n";
   if (s.chunking) out += "250-CHUNKING\r\n";
   if (s.dsn) out += "250-DSN\r\n";
+  if (listener().is_submission()) out += timing_extensions();
   if (offers_tls()) out += "250-STARTTLS\r\n";
   if (const std::string mechanisms = auth_mechanisms(); !mechanisms.empty() && !needs_tls())
     out += "250-AUTH" + mechanisms + "\r\n";

@@ -19,7 +19,9 @@ Task<void> Session::on_mail(Command command) {
                                                  .smtputf8 = settings().smtputf8,
                                                  .dsn = settings().dsn,
                                                  .prdr = settings().prdr && !listener().is_lmtp(),
-                                                 .auth = listener().offers_auth()});
+                                                 .auth = listener().offers_auth(),
+                                                 .timing = listener().is_submission(),
+                                                 .now = server_.executor().wall()});
   if (!arguments) {
     say(arguments.error());
     co_return;
@@ -40,6 +42,9 @@ Task<void> Session::on_mail(Command command) {
   envelope.smtputf8 = arguments->smtputf8;
   envelope.ret = arguments->ret;
   envelope.envid = std::move(arguments->envid);
+  envelope.priority = arguments->priority;
+  envelope.deliver_by = arguments->deliver_by;
+  envelope.hold_until = arguments->hold_until;
   co_await name_for(Stage::kMail);  // before the transaction's trail is begun from the session's
   const Verdict verdict = co_await policy().mail(transaction);
   if (verdict.refuses()) {
