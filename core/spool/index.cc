@@ -14,7 +14,8 @@ void Index::accept(std::uint64_t id, const AcceptHead& head, Segment& segment, s
     entry.body_file = head.body_file;
     entry.label = envelope_label(envelope);
     entry.waiting = head.recipients;
-    entry.recipients.resize(head.recipients);
+    entry.recipients = head.recipients;
+    if (head.recipients > 1) entry.the_extra().more.resize(head.recipients - 1);
     waiting_ += head.recipients;
     content_bytes_ += entry.size;
   } else {
@@ -50,13 +51,14 @@ void Index::forget(std::uint64_t id) {
 
 void Index::finish(Entry& entry, Recipient& recipient) {
   if (recipient.state == RecipientState::kDone) return;
-  recipient = Recipient{.state = RecipientState::kDone, .note = {}};
+  recipient = Recipient();
+  recipient.state = RecipientState::kDone;
   --entry.waiting;
   --waiting_;
 }
 
 void Index::change_recipient(Entry& entry, std::uint32_t number, const RecordHeader& header, std::string_view text) {
-  Recipient& recipient = entry.recipients[number];
+  Recipient& recipient = entry.recipient(number);
   if (recipient.state == RecipientState::kDone) return;
   switch (*mark_of(header.type)) {
     case Mark::kPlaced:
@@ -74,8 +76,7 @@ void Index::change_recipient(Entry& entry, std::uint32_t number, const RecordHea
       entry.crashes = 0;  // it was handled to an end
       break;
     case Mark::kRoute:
-      if (!entry.extra) entry.extra = std::make_unique<Extra>();
-      entry.extra->routes[number] = text;
+      entry.the_extra().routes[number] = text;
       break;
     default:
       finish(entry, recipient);
@@ -91,13 +92,12 @@ std::uint32_t Index::change(const RecordHeader& header, std::string_view text) {
   if (*mark == Mark::kHandling) {
     entry.crashes = header.count;
   } else if (*mark == Mark::kHold) {
-    if (!entry.extra) entry.extra = std::make_unique<Extra>();
-    entry.extra->held_until = header.time;
+    entry.the_extra().held_until = header.time;
     entry.extra->hold_reason = text;
     if (header.time == 0) entry.crashes = 0;  // released: it may try again
   } else if (header.recipient == kEveryRecipient) {
-    for (std::uint32_t i = 0; i < entry.recipients.size(); ++i) change_recipient(entry, i, header, text);
-  } else if (header.recipient < entry.recipients.size()) {
+    for (std::uint32_t i = 0; i < entry.recipients; ++i) change_recipient(entry, i, header, text);
+  } else if (header.recipient < entry.recipients) {
     change_recipient(entry, header.recipient, header, text);
   }
   return entry.waiting == 0 ? erase(found) : 0;
@@ -116,13 +116,15 @@ MessageInfo Index::info(std::uint64_t id, const Entry& entry) {
                    .hold_reason = {},
                    .crashes = entry.crashes,
                    .label = entry.label};
-  info.recipients.reserve(entry.recipients.size());
-  for (const Recipient& from : entry.recipients)
+  info.recipients.reserve(entry.recipients);
+  for (std::uint32_t i = 0; i < entry.recipients; ++i) {
+    const Recipient& from = entry.recipient(i);
     info.recipients.push_back({.state = from.state,
                                .attempts = from.attempts,
                                .next_attempt = from_micros(from.next_attempt),
-                               .note = from.note,
+                               .note = std::string(from.note.view()),
                                .route = {}});
+  }
   if (entry.extra) {
     if (entry.extra->held_until != 0) {
       info.held_until = from_micros(entry.extra->held_until);
@@ -139,12 +141,13 @@ void Index::marks(std::uint64_t id, const Entry& entry, std::vector<RecordHeader
     headers.push_back({.id = id, .type = type_of(mark), .recipient = recipient, .time = time, .count = count});
     texts.emplace_back(text);
   };
-  for (std::uint32_t i = 0; i < entry.recipients.size(); ++i) {
-    const Recipient& recipient = entry.recipients[i];
+  for (std::uint32_t i = 0; i < entry.recipients; ++i) {
+    const Recipient& recipient = entry.recipient(i);
     bool waiting = recipient.state == RecipientState::kWaiting;
     if (recipient.attempts > 0)
-      add(Mark::kAttempt, i, recipient.attempts, recipient.next_attempt, waiting ? recipient.note : std::string_view());
-    if (recipient.state == RecipientState::kPlaced) add(Mark::kPlaced, i, 0, 0, recipient.note);
+      add(Mark::kAttempt, i, recipient.attempts, recipient.next_attempt,
+          waiting ? recipient.note.view() : std::string_view());
+    if (recipient.state == RecipientState::kPlaced) add(Mark::kPlaced, i, 0, 0, recipient.note.view());
     if (recipient.state == RecipientState::kDotSent) add(Mark::kDotSent, i, 0, 0, {});
     if (recipient.state == RecipientState::kDone) add(Mark::kDone, i, 0, 0, {});
   }

@@ -1,5 +1,6 @@
 // The index: where each message lies in the log and how far each of its recipients is. It is what remains in memory of
-// a queued message, so it is small: an entry, 48 octets per recipient, and the text of the last attempt.
+// a queued message, so it is small: 128 octets with the first recipient, 24 for each further one, and the text of the
+// last attempt.
 //
 // The same code applies what the journal has just synced and what recovery replays, so the two cannot differ.
 //
@@ -33,32 +34,62 @@ struct Segment : std::enable_shared_from_this<Segment> {
   std::atomic<int> pins{0};  ///< readers; taken under Store::mutex, given back by any worker
 };
 
+/// A text of at most 255 octets in 8 octets and its own: most recipients have one, of the last attempt.
+class ShortText {
+ public:
+  ShortText() = default;
+  ShortText& operator=(std::string_view text) {
+    text = text.substr(0, 255);
+    octets_ = text.empty() ? nullptr : std::make_unique_for_overwrite<char[]>(text.size() + 1);
+    if (text.empty()) return *this;
+    octets_[0] = static_cast<char>(text.size());
+    text.copy(&octets_[1], text.size());
+    return *this;
+  }
+  std::string_view view() const {
+    return octets_ ? std::string_view(&octets_[1], static_cast<unsigned char>(octets_[0])) : std::string_view();
+  }
+
+ private:
+  std::unique_ptr<char[]> octets_;
+};
+
 class Index {
  public:
   struct Recipient {
-    RecipientState state = RecipientState::kWaiting;
-    std::uint16_t attempts = 0;
     std::int64_t next_attempt = 0;
-    std::string note;
+    ShortText note;
+    std::uint16_t attempts = 0;
+    RecipientState state = RecipientState::kWaiting;
   };
   /// What few messages have.
   struct Extra {
+    std::vector<Recipient> more;  ///< than one
     std::int64_t held_until = 0;
     std::string hold_reason;
     std::map<std::uint32_t, std::string> routes;
   };
   struct Entry {
     Segment* segment = nullptr;
-    std::uint64_t size = 0;    ///< of the content
+    std::uint64_t size = 0;  ///< of the content
+    std::uint64_t label = 0;
     std::uint32_t offset = 0;  ///< of the record
     std::uint32_t length = 0;  ///< of the record, padding included
     std::uint32_t body_file = 0;
     std::uint32_t waiting = 0;  ///< recipients not yet done
     std::uint32_t crashes = 0;
-    std::uint64_t label = 0;
-    std::vector<Recipient> recipients;
+    std::uint32_t recipients = 0;
+    Recipient first;
     std::unique_ptr<Extra> extra;
+
+    Recipient& recipient(std::uint32_t number) { return number == 0 ? first : extra->more[number - 1]; }
+    const Recipient& recipient(std::uint32_t number) const { return number == 0 ? first : extra->more[number - 1]; }
+    Extra& the_extra() {
+      if (!extra) extra = std::make_unique<Extra>();
+      return *extra;
+    }
   };
+  static_assert(sizeof(Entry) <= 80, "with the tree's own 40 octets it fits into 128");
   using Entries = std::map<std::uint64_t, Entry>;
 
   /// A message is there, or is somewhere else now.

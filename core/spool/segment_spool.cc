@@ -97,8 +97,8 @@ Result<void> SegmentSpool::ensure_head() {
   return {};
 }
 
-/// A message that was being handled when the process died may be why it died, as may any other beside it. It is held when
-/// it was tried again alone and the process died once more, or after a third time.
+/// A message that was being handled when the process died may be why it died, as may any other beside it. It is held
+/// when it was tried again alone and the process died once more, or after a third time.
 void SegmentSpool::judge_handled() {
   std::span<std::uint64_t> slots = handled_->words();
   for (std::size_t at = 0; at < slots.size(); ++at) {

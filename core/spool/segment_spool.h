@@ -16,7 +16,7 @@
 
 namespace postern::spool {
 
-inline constexpr std::size_t kHandlingSlots = 512;  ///< per worker; what is handled beyond is not watched
+inline constexpr std::size_t kHandlingSlots = 512;             ///< per worker; what is handled beyond is not watched
 inline constexpr std::size_t kAloneSlot = kHandlingSlots - 1;  ///< of them: of a message handled with nothing beside it
 
 class SegmentSpool final : public Spool, private DraftHost {
