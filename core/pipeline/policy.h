@@ -24,6 +24,11 @@
 
 namespace postern {
 
+/// A reply as the trail keeps it: the text behind its enhanced code.
+inline std::string said(const Reply& reply) {
+  return reply.enhanced.empty() ? reply.text : reply.enhanced + " " + reply.text;
+}
+
 class PipelinePolicy final : public Policy {
  public:
   struct Options {

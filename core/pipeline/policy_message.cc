@@ -146,7 +146,7 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
   if (epoch->hooked(Stage::kMessage)) {
     Verdict verdict = co_await run_hooks(worker, epoch, Stage::kMessage, transaction.session, &transaction, nullptr);
     if (verdict.refuses()) {
-      transaction.trail.reply(Stage::kMessage, verdict.reply.code, verdict.reply.text);
+      transaction.trail.reply(Stage::kMessage, verdict.reply.code, said(verdict.reply));
       refused_messages_.add(executor.index());
       co_return whole_decision(transaction, std::move(verdict));
     }
@@ -180,7 +180,7 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
   root_seconds_.observe(executor.index(), executor.now() - before);
   if (decision.refuses_all()) {
     const Reply reply = decision.reply();
-    transaction.trail.reply(Stage::kMessage, reply.code, reply.text);
+    transaction.trail.reply(Stage::kMessage, reply.code, said(reply));
     refused_messages_.add(executor.index());
     worker.log.info("message.refused", {{"session", transaction.session.id},
                                         {"sender", transaction.envelope.sender.path()},

@@ -137,7 +137,7 @@ Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient
 
 void PipelinePolicy::log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient,
                                  const Verdict& verdict, std::string_view cell) {
-  transaction.trail.reply(Stage::kRcpt, verdict.reply.code, verdict.reply.text);
+  transaction.trail.reply(Stage::kRcpt, verdict.reply.code, said(verdict.reply));
   refused_recipients_.add(worker.executor->index());
   worker.log.info("rcpt.refused", {{"session", transaction.session.id},
                                    {"ip", transaction.session.client.ip.to_string()},

@@ -247,6 +247,7 @@ TEST_CASE("the trail of a refused transaction is kept, and that of an accepted o
   CHECK_FALSE(refused.accepted);
   const std::string story = render_story(refused);
   CHECK(story.find("gate: victim@foreign.example is stranger/anonymous/foreign -> 550 refused") != std::string::npos);
+  CHECK(story.find("550 5.7.1 ") != std::string::npos);  // the enhanced code, too
 }
 
 TEST_CASE("the trail of a plain delivery, word for word") {
