@@ -2,7 +2,6 @@
 import socket
 import ssl
 import threading
-import time
 import unittest
 
 from postern import HOST, Server, free_port, letter, main, token_of, wait_until
@@ -20,14 +19,14 @@ postern.pipeline "root" {
 class Sink:
     """A mail host of the simplest kind: takes everything, says what `refuse` has for a recipient, and keeps it all."""
 
-    def __init__(self, context=None, extensions=("PIPELINING", "SIZE 0", "8BITMIME", "CHUNKING", "DSN")):
+    def __init__(self, context=None, extensions=("PIPELINING", "SIZE 0", "8BITMIME", "CHUNKING", "DSN"), port=0):
         self.context, self.extensions = context, list(extensions)
         self.refuse = {}
         self.mails = []
         self.sessions = 0
         self.secure = 0
         self.drop_next = False
-        self.socket = socket.create_server((HOST, 0))
+        self.socket = socket.create_server((HOST, port))
         self.port = self.socket.getsockname()[1]
         self.ended = False
         threading.Thread(target=self.accept, daemon=True).start()
@@ -124,7 +123,7 @@ domains = ["*"]
 to = ["[{HOST}]:{port}"]
 {route}
 [queue]
-retry = ["1s"]
+retry = "1s"
 """
         return Server(extra, script=SCRIPT, **more)
 
@@ -182,12 +181,7 @@ retry = ["1s"]
         with self.server(port, delivery='back_off = "1s"\nmax_back_off = "1s"') as server:
             server.submit("alice", "x@far.test", letter(to="x@far.test"))
             server.wait_log("relay.no_connection")
-            sink = Sink.__new__(Sink)
-            sink.context, sink.extensions, sink.refuse, sink.mails = None, ["PIPELINING", "CHUNKING"], {}, []
-            sink.sessions = sink.secure = 0
-            sink.drop_next = sink.ended = False
-            sink.socket = socket.create_server((HOST, port))
-            threading.Thread(target=sink.accept, daemon=True).start()
+            sink = Sink(port=port)
             self.addCleanup(sink.close)
             wait_until(lambda: sink.mails, "the mail at its second try", 40)
             server.wait_queue_empty()
