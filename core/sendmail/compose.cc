@@ -65,6 +65,8 @@ Result<void> add_from_list(Envelope& envelope, std::string_view text, const Opti
   if (strict && list.broken) return fault("sendmail.address", fmt::format("\"{}\" is no address", text));
   for (const HeaderAddress& one : list.items) {
     if (one.kind != HeaderAddress::Kind::kMailbox) continue;
+    if (strict && one.domain.empty() && text.ends_with('@'))
+      return fault("sendmail.address", fmt::format("\"{}\" has no domain", text));
     if (auto added = add_recipient(envelope, address_of(one, domain), options); !added) return added;
   }
   return {};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -113,7 +114,8 @@ Address Reporter::postmaster() const {
 
 Task<Result<std::size_t>> Reporter::report(MessageId id, const Envelope& envelope, std::vector<Outcome> outcomes,
                                            Log log) {
-  std::map<std::pair<Audience, Outcome::Kind>, std::vector<Outcome>> groups;
+  // Failures last: what is told before them may be told again when this ends with a fault, they may not.
+  std::map<std::pair<Audience, Outcome::Kind>, std::vector<Outcome>, std::greater<>> groups;
   for (Outcome& one : outcomes) {
     const Audience who = audience(envelope, one);
     if (who == Audience::kNobody) {

@@ -19,9 +19,10 @@
 // reports have no intent: a crash may repeat one.
 //
 // Owner: the QueueService; one for all workers (stateless but for its settings). Thread: any worker, in its context.
-// Errors: a Fault means that nothing was sent yet: call again later with the same outcomes (the intent stays). A report
-// that the pipeline refuses for good is logged ("report.refused") and counts as told.
-// RFC: 3461 §4-6, 3464, 6522, 6533, 3834 §5.
+// Errors: a Fault means that no failure was told yet (delays and successes may have been): call again later with the
+// same outcomes (the intent stays). The limit of that: of more failures than one report holds, the first report's are.
+// A report that the pipeline refuses for good is logged ("report.refused") and counts as told. RFC: 3461 §4-6, 3464,
+// 6522, 6533, 3834 §5.
 #pragma once
 
 #include <cstdint>

@@ -247,6 +247,8 @@ TEST_CASE("failures and successes of one turn are told in one report each") {
   Outcome good = World::failed(1, {250, "2.1.5", "OK"});
   good.kind = Outcome::Kind::kDelivered;
   CHECK(w.report({World::failed(0), good}) == 2);
+  CHECK(w.text_of(0).contains("Action: delivered"));
+  CHECK(w.text_of(1).contains("Action: failed"));  // last: a fault on the way must not tell it twice
 }
 
 TEST_CASE("what has no sender is told to the postmaster once, and then to nobody") {
