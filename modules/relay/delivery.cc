@@ -58,7 +58,10 @@ struct Delivery::Hop {
   std::string key;  // of the pool; empty: such connections are not shared
   bool plaintext = false;
 
-  std::string name() const { return target.name + " [" + address + "]"; }
+  /// "mx.example.org [192.0.2.1]"; of a literal or a Unix socket its name alone.
+  std::string name() const {
+    return to.is_unix() || target.name.starts_with('[') ? target.name : target.name + " [" + address + "]";
+  }
 };
 
 Delivery::Delivery(Courier& courier, const AttemptRequest& request, Heading heading)

@@ -23,6 +23,8 @@ class SiteWindow {
 
   std::uint32_t limit() const { return static_cast<std::uint32_t>(limit_); }
   std::uint32_t running() const { return running_; }
+  /// What a message usually takes; 0 when nothing is known.
+  Duration usual() const { return usual_; }
   bool has_room() const { return running_ < limit(); }
 
   void start() {

@@ -43,7 +43,7 @@ Site::Site(Executor& executor, const Outbound& outbound, const Route* route)
 
 Admission Site::later(Duration wait) const {
   Admission out;
-  out.later = std::max<Duration>(wait, 100ms);
+  out.later = std::max<Duration>(wait, 5ms);
   out.why = why_.code != 250 ? why_ : Reply{451, "4.4.5", "the destination has all the connections it may have"};
   return out;
 }
@@ -85,7 +85,7 @@ Task<Admission> Site::enter(Deadline deadline) {
     window_.start();
     co_return Admission{.go = true};
   }
-  if (line_.size() >= std::max<std::size_t>(kLeastLine, 4 * std::size_t{window_.limit()})) co_return later(kSoon);
+  if (line_.size() >= std::max<std::size_t>(kLeastLine, 4 * std::size_t{window_.limit()})) co_return later(next_slot());
   Turn turn(*this);
   bool late = false;
   try {
@@ -93,9 +93,20 @@ Task<Admission> Site::enter(Deadline deadline) {
   } catch (const TimedOut&) {
     late = !turn.admitted;
   }
-  if (late || !turn.admitted) co_return later(down() ? closed_until_ - executor_.now() : kSoon);
+  if (late || !turn.admitted) co_return later(down() ? closed_until_ - executor_.now() : next_slot());
   turn.taken = true;
   co_return Admission{.go = true};
+}
+
+/// Those who find the line full come back one after the other, at twice the pace at which the site takes messages: the
+/// line never runs dry, and a thousand who wait cost no more than the site is worth.
+Duration Site::next_slot() {
+  const Duration usual = window_.usual() == Duration::zero() ? kGuess : window_.usual();
+  const Duration each = std::max<Duration>(usual / (2 * window_.limit()), 10us);
+  const Instant now = executor_.now();
+  const auto line = static_cast<std::int64_t>(line_.size());
+  slot_ = std::clamp(slot_ + each, std::min(now + each * line, now + kLatest), now + kLatest);
+  return slot_ - now;
 }
 
 void Site::admit_waiting() {

@@ -2,9 +2,9 @@
 //
 // A site is a set of mail hosts. It has a window of connections (site_window.h), a rate, and a line of those who wait
 // for a connection, first come first served and bounded by four times the window: who finds it full is told to come
-// back soon, and does not stand in the queue's way meanwhile. When no host of a site can be reached the site is left
-// alone for `back_off`, twice as long after each further failure; then one message goes as a probe, and its success
-// opens the site again at once. Single addresses that cannot be reached are remembered likewise.
+// back when his turn would be, and does not stand in the queue's way meanwhile. When no host of a site can be reached
+// the site is left alone for `back_off`, twice as long after each further failure; then one message goes as a probe,
+// and its success opens the site again at once. Single addresses that cannot be reached are remembered likewise.
 //
 // Limits: kMaxSites, kMaxAddresses; what is at rest goes first.
 // Owner: the worker's Courier. Thread: that worker; each worker has its share of [delivery] max_connections.
@@ -35,7 +35,8 @@ struct Admission {
 class Site {
  public:
   static constexpr std::size_t kLeastLine = 16;
-  static constexpr Duration kSoon = 1s;  ///< after which one comes back who found the line full
+  static constexpr Duration kGuess = 20ms;   ///< what a message takes, before one is known
+  static constexpr Duration kLatest = 1min;  ///< after which one comes back who found the line full
 
   Site(Executor& executor, const Outbound& outbound, const Route* route);
 
@@ -60,6 +61,7 @@ class Site {
   void close_line();
   void gone();
   Admission later(Duration wait) const;
+  Duration next_slot();
 
   Executor& executor_;
   const DeliverySettings& settings_;
@@ -70,6 +72,7 @@ class Site {
   Instant refilled_{};
   Duration back_off_{};
   Instant closed_until_{};
+  Instant slot_{};  ///< when the last one who was sent back comes again
   bool probing_ = false;
   Reply why_;
 };
