@@ -45,7 +45,7 @@ std::shared_ptr<StsFinder::Known> StsFinder::known(const std::string& domain) {
   return known_.emplace(domain, std::make_shared<Known>()).first->second;
 }
 
-StsFinding StsFinder::finding(const Known& known, std::string text) const {
+StsFinding StsFinder::finding(const Known& known, std::string text, bool unsure) const {
   StsFinding found;
   if (known.entry && !known.entry->expired(executor_.wall())) {
     found.entry = known.entry;
@@ -53,6 +53,7 @@ StsFinding StsFinder::finding(const Known& known, std::string text) const {
     return found;
   }
   found.problem = known.problem;
+  found.unsure = unsure || known.problem != StsFinding::Problem::kNone;
   found.text = "no mta-sts: " + std::move(text);
   return found;
 }
@@ -70,7 +71,7 @@ Task<StsFinding> StsFinder::find(std::string domain, Deadline deadline) {
   deadline = deadline.fixed(executor_.now());
   const std::shared_ptr<Known> of = known(domain);
   while (of->busy)
-    if (!co_await wait_for(of, deadline)) co_return finding(*of, "the look-up takes too long");
+    if (!co_await wait_for(of, deadline)) co_return finding(*of, "the look-up takes too long", true);
   const Busy busy(of);
   co_return co_await look_up(of, std::move(domain), deadline);
 }
@@ -78,7 +79,8 @@ Task<StsFinding> StsFinder::find(std::string domain, Deadline deadline) {
 Task<StsFinding> StsFinder::look_up(std::shared_ptr<Known> known, std::string domain, Deadline deadline) {
   if (!known->loaded) co_await load(known, domain);
   const DnsAnswer answer = co_await dns_.query("_mta-sts." + domain, RecordType::kTxt, deadline);
-  if (answer.temporary()) co_return finding(*known, fmt::format("the DNS does not say ({})", to_string(answer.status)));
+  if (answer.temporary())
+    co_return finding(*known, fmt::format("the DNS does not say ({})", to_string(answer.status)), true);
   const auto id = announced_sts_id(answer);
   if (!id) {
     known->problem = StsFinding::Problem::kNone;

@@ -29,6 +29,7 @@ struct StsFinding {
   enum class Problem : std::uint8_t { kNone, kFetch, kWebpki, kInvalid };
   std::shared_ptr<const StsEntry> entry;  ///< null: no policy
   Problem problem = Problem::kNone;       ///< a policy was announced, and this is why it is not known
+  bool unsure = false;                    ///< no policy is known, but another time there may be one
   std::string text;                       ///< for the trail
 };
 std::string_view to_string(StsFinding::Problem problem);  ///< RFC 8460 §4.3.2.2
@@ -63,7 +64,7 @@ class StsFinder {
   Task<void> load(std::shared_ptr<Known> known, std::string domain);
   Task<void> fetch(std::shared_ptr<Known> known, std::string domain, std::string id, Deadline deadline);
   Task<void> save(std::string domain, std::shared_ptr<const StsEntry> entry);
-  StsFinding finding(const Known& known, std::string text) const;
+  StsFinding finding(const Known& known, std::string text, bool unsure = false) const;
 
   Executor& executor_;
   Resolver& dns_;

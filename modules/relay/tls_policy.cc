@@ -69,6 +69,7 @@ class Policies final : public TlsPolicies {
   struct Draft {
     TlsDecision decision;
     TlsReportPolicy policy;
+    bool unsure = false;         ///< a policy that would vouch for the name may exist, and could not be had now
     bool name_believed = false;  ///< somebody but an unsigned MX vouches for the host's name
   };
   static Draft fixed(const TlsQuestion& question, std::string_view wanted);
@@ -179,6 +180,7 @@ Task<Policies::Draft> Policies::by_sts(TlsQuestion question, bool must, Deadline
   }
   const StsFinding found = co_await finder_.find(question.domain, deadline);
   decision.text = found.text;
+  draft.unsure = found.unsure;
   if (found.problem != StsFinding::Problem::kNone) {
     draft.policy.type = TlsReportPolicy::Type::kSts;
     draft.policy.problem = to_string(found.problem);
@@ -201,6 +203,7 @@ Task<Policies::Draft> Policies::by_any(TlsQuestion question, Deadline deadline) 
   const bool encrypt = dane.decision.level == TlsLevel::kEncrypt && sts.decision.level < TlsLevel::kEncrypt;
   Draft& chosen = encrypt && !sts.decision.refusal ? dane : sts;
   chosen.decision.text = both;
+  chosen.unsure = sts.unsure;
   chosen.name_believed = dane.name_believed || sts.name_believed;
   co_return std::move(chosen);
 }
@@ -213,7 +216,8 @@ void Policies::require(Draft& draft, const TlsQuestion& question) {
   if (decision.level == TlsLevel::kNone || !believed) {
     const char* why = believed ? "TLS is off for it" : "nothing vouches for its name";
     decision.refusal =
-        Reply{550, "5.7.10", fmt::format("REQUIRETLS cannot be kept with {}: {}", question.host.name, why)};
+        Reply{550, "5.7.30", fmt::format("REQUIRETLS cannot be kept with {}: {}", question.host.name, why)};
+    if (!believed && draft.unsure) decision.refusal = Reply{451, "4.7.30", std::move(decision.refusal->text)};
     return;
   }
   if (decision.level == TlsLevel::kVerify) return;

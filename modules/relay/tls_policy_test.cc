@@ -236,7 +236,7 @@ TEST_CASE("REQUIRETLS wants a verified host whose name somebody vouches for") {
   auto decision = world.decide(question);
   REQUIRE(decision.refusal);
   CHECK(decision.refusal->code == 550);
-  CHECK(decision.refusal->enhanced == "5.7.10");
+  CHECK(decision.refusal->enhanced == "5.7.30");
   question = world.question(true);
   question.require_tls = true;
   decision = world.decide(question);
@@ -250,6 +250,16 @@ TEST_CASE("REQUIRETLS wants a verified host whose name somebody vouches for") {
   question = world.question();
   question.require_tls = true;
   CHECK(world.decide(question).level == TlsLevel::kVerify);
+}
+
+TEST_CASE("REQUIRETLS waits while nobody can say whether a policy vouches for the host") {
+  PolicyWorld world;
+  auto question = world.question();
+  question.require_tls = true;
+  world.dns.fail("_mta-sts.example.org", DnsStatus::kServfail);
+  CHECK(world.decide(question).refusal->code == 451);
+  world.dns.erase("_mta-sts.example.org").txt("_mta-sts.example.org", "v=STSv1; id=one");  // and nobody listens
+  CHECK(world.decide(question).refusal->code == 451);
 }
 
 TEST_CASE("sessions are counted only for domains that want reports") {

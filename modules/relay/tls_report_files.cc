@@ -48,7 +48,8 @@ std::string TlsReportFiles::read_text(const std::string& path) {
 
 Result<void> TlsReportFiles::replace(const std::string& path, std::string_view text) {
   const std::string draft = path + ".tmp";  // one writer per file: no other name is needed
-  int error = env_.unlink(draft);           // what an earlier process left must not show behind a shorter text
+  env_.unlink(draft);                       // what an earlier process left must not show behind a shorter text
+  int error = 0;
   {
     auto file = env_.open(draft, OpenMode::kCreate);
     const std::string_view parts[] = {text};
