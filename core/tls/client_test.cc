@@ -209,6 +209,21 @@ TEST_CASE("a session of an opportunistic handshake remembers what was wrong") {
   CHECK(again.info.verified == TlsVerified::kNo);
 }
 
+TEST_CASE("a session under DANE comes back verified, and not under other records") {
+  World world;
+  TestCa stranger;
+  const Issued leaf = stranger.issue("mx", {}), other = stranger.issue("other", {});
+  BareServer server(leaf);
+  TlsPeer peer = dane({"mx.example.org"}, {leaf.tlsa(3, 1, 1)});
+  peer.sessions = make_tls_sessions(10);
+  CHECK(world.meet(server, peer).done);
+  const auto again = world.meet(server, peer);
+  CHECK(again.info.resumed);
+  CHECK(again.info.verified == TlsVerified::kDane);
+  peer.tlsa = {other.tlsa(3, 1, 1)};
+  CHECK_FALSE(world.meet(server, peer).done);
+}
+
 TEST_CASE("sessions are bounded") {
   World world;
   BareServer server(world.ca.issue("mx", {"mx.example.org"}));
