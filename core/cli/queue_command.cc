@@ -178,11 +178,11 @@ void add_looks(CLI::App& queue, CommandContext& context) {
     args.emplace("limit", limit->as<std::string>());
     ask_for_list(context, "queue.list", args, "The queue is empty, or nothing in it is like that.");
   });
-  auto* show = add_command(queue, "show", "One message: where each recipient stands", "postern queue show 0dw5zgspg2000");
+  auto* show =
+      add_command(queue, "show", "One message: where each recipient stands", "postern queue show 0dw5zgspg2000");
   auto* id = show->add_option("id", "Its id, as 250 gave it")->required();
-  show->callback([&context, id] {
-    ask_for_list(context, "queue.show", {{"id", id->as<std::string>()}}, "No recipient waits.");
-  });
+  show->callback(
+      [&context, id] { ask_for_list(context, "queue.show", {{"id", id->as<std::string>()}}, "No recipient waits."); });
   auto* top = add_command(queue, "top", "Destinations with the most messages, and their last replies",
                           "postern queue top --limit 10");
   auto* most = top->add_option("--limit", "At most this many")->default_val("20")->check(CLI::Range(1, 1'000'000));

@@ -164,8 +164,9 @@ Task<Result<Json>> recall_one(QueueService& queue, const ControlRequest&, Messag
   }
   queue.metrics().recalled.add(executor.index(), taken);
   if (taken == 0)
-    co_return fault("queue.too_late", "the final dot has been sent, or the message lies in its mailbox: nothing can be "
-                                      "taken back");
+    co_return fault("queue.too_late",
+                    "the final dot has been sent, or the message lies in its mailbox: nothing can be "
+                    "taken back");
   co_return Json{{"id", id.to_string()}, {"recalled", taken}, {"too_late", answer.late.size()}};
 }
 

@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include "fixture_for_tests.h"
+#include "selection.h"
 
 namespace postern::queue {
 
@@ -126,6 +127,64 @@ TEST_CASE("recalled mail is delivered to nobody") {
   CHECK(world.store.delivered.empty());
   CHECK(world.queued().empty());
   CHECK(desk.ask("queue.recall", {{"id", id}}) == Answer{"spool.gone"});
+}
+
+TEST_CASE("a selection is counted before it is changed, and changed once that is confirmed") {
+  World world;
+  Desk desk(world);
+  world.store.fault_now = {"store.full", "no room"};
+  for (const char* to : {"bob@x.example", "eve@y.example", "joe@x.example"})
+    world.commit({to}, {World::deliver({0}, "bob")});
+  world.sim.run_for(10s);
+  CHECK(desk.ask("queue.hold", {{"destination", "x.example"}}) == Answer{"{\"matches\":2}"});
+  CHECK(desk.ask("queue.list", {{"query", "held"}}).empty());
+  CHECK(desk.ask("queue.hold", {{"destination", "x.example"}, {"confirm", "yes"}}) ==
+        Answer{"{\"changed\":2,\"unchanged\":0,\"why\":\"\"}"});
+  CHECK(desk.ask("queue.list", {{"query", "held"}}).size() == 2);
+  CHECK(desk.ask("queue.list", {{"recipient", "EVE@*"}}).size() == 1);
+  CHECK(desk.ask("queue.list", {{"sender", "*@elsewhere.example"}}).size() == 3);
+  CHECK(desk.ask("queue.list", {{"query", "older:1h"}}).empty());
+  CHECK(desk.ask("queue.list", {{"query", "waiting attempts:1 why:room"}}).size() == 1);
+  CHECK(desk.ask("queue.hold") == Answer{"queue.query"});
+  CHECK(desk.ask("queue.list", {{"query", "younger:1h"}}) == Answer{"queue.query"});
+  CHECK(desk.ask("queue.recall", {{"all", "yes"}, {"confirm", "yes"}}) ==
+        Answer{"{\"changed\":3,\"unchanged\":0,\"why\":\"\"}"});
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("top tells where the most mail waits, and what was said last") {
+  World world;
+  Desk desk(world);
+  for (int i = 0; i < 5; ++i) world.commit({"a@big.example"}, {World::step(PlanStep::Kind::kRelay, {0})});
+  world.commit({"a@small.example"}, {World::step(PlanStep::Kind::kRelay, {0})});
+  world.sim.run_for(10s);
+  const Answer top = desk.ask("queue.top", {{"limit", "1"}});
+  REQUIRE(top.size() == 1);
+  CHECK(top[0].find("\"destination\":\"big.example\",\"messages\":5,\"recipients\":5,\"held\":0") !=
+        std::string::npos);
+  CHECK(top[0].find("queue.no_route") != std::string::npos);
+}
+
+TEST_CASE("mail that an administrator expires is reported to its sender, held or not") {
+  World world;
+  Desk desk(world);
+  world.store.fault_now = {"store.full", "no room"};
+  const std::string id = world.commit({"bob@x.example"}, {World::deliver({0}, "bob")}).to_string();
+  world.sim.run_for(10s);
+  desk.ask("queue.hold", {{"id", id}});
+  CHECK(desk.ask("queue.expire", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.teller.count(Outcome::Kind::kFailed) == 1);
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("a pattern's stars stand for anything") {
+  CHECK(glob("*@x.example", "bob@X.example"));
+  CHECK(glob("b*b@*", "bob@x.example"));
+  CHECK_FALSE(glob("b*c@*", "bob@x.example"));
+  CHECK(glob("*", ""));
+  CHECK_FALSE(glob("", "a"));
+  CHECK_FALSE(glob(std::string(50, '*') + "b", std::string(5000, 'a')));
 }
 
 }  // namespace postern::queue

@@ -4,8 +4,8 @@
 // is dead or slow holds few of the slots that all share. The transport has its own windows, for sites (sets of hosts);
 // this one keeps the queue from spending its turns there.
 //
-// Destinations are told apart by destination_hash() of their name, since mail that was found at the start has only that.
-// Two names with one hash share a window and nothing else.
+// Destinations are told apart by destination_hash() of their name, since mail that was found at the start has only
+// that. Two names with one hash share a window and nothing else.
 //
 // Owner: the Shard. Thread: its worker.
 #pragma once

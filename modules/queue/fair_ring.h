@@ -43,7 +43,8 @@ class FairRing {
     from.last = &entry;
   }
 
-  /// The next entry of a destination for which `may(destination)` holds; the others are parked. Null when there is none.
+  /// The next entry of a destination for which `may(destination)` holds; the others are parked. Null when there is
+  /// none.
   template <class May>
   T* pop(May may) {
     while (used_ != 0) {
@@ -102,7 +103,9 @@ class FairRing {
     Line* last = nullptr;
   };
 
-  static std::uint64_t key(std::uint32_t destination, unsigned level) { return std::uint64_t{destination} << 5 | level; }
+  static std::uint64_t key(std::uint32_t destination, unsigned level) {
+    return std::uint64_t{destination} << 5 | level;
+  }
   void append(unsigned level, Line& line) {
     Level& all = levels_[level];
     line.next = nullptr;

@@ -309,7 +309,8 @@ struct World {
                    bool hand_over = true) {
     QueuedMessage message;
     message.envelope = std::move(envelope);
-    for (const std::string& one : recipients) message.envelope.recipients.push_back({.address = address(one), .notify = notify});
+    for (const std::string& one : recipients)
+      message.envelope.recipients.push_back({.address = address(one), .notify = notify});
     message.plan.steps = std::move(steps);
     Nursery nursery(sim.worker(0));
     nursery.spawn(write(&message));

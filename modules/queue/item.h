@@ -55,8 +55,8 @@ struct Active {
   std::uint64_t size = 0;
   WallTime accepted{};
   std::vector<Standing> recipients;
-  std::map<std::uint32_t, std::string> tokens;  ///< of those that are placed
-  std::vector<std::uint32_t> released;          ///< quarantined once, and let go by an administrator
+  std::map<std::uint32_t, std::string> tokens;    ///< of those that are placed
+  std::vector<std::uint32_t> released;            ///< quarantined once, and let go by an administrator
   std::map<std::uint32_t, std::string> reroutes;  ///< gateways that an administrator chose
   Handling handling;
 

@@ -2,10 +2,14 @@
 #include <mutex>
 
 #include "commands.h"
+#include "pickup.h"
+#include "postern/env.h"
 #include "postern/fingerprint.h"
 #include "postern/module.h"
 #include "queue.h"
 #include "report_settings.h"
+#include "screened_transport.h"
+#include "suppress.h"
 
 namespace postern::queue {
 
@@ -36,6 +40,8 @@ class QueueModule final : public Module {
     schemas.add<QueueSettings>();
     schemas.add<SubmissionSettings>();
     schemas.add<ReportSettings>();
+    schemas.add<SuppressionSettings>();
+    schemas.add<PickupSettings>();
   }
 
   void provide(Core& core) override {
@@ -43,14 +49,23 @@ class QueueModule final : public Module {
     queue_ = std::make_unique<QueueService>(core.runtime, core.metrics);
     core.services.provide<Queue>(*queue_);
     // Commands are registered here, where there is no other thread; they are asked only once all workers run.
-    if (auto* control = core.services.find<Control>()) add_commands(*control, *queue_);
+    const auto& suppression = core.config->get<SuppressionSettings>();
+    if (suppression.enabled)
+      suppressed_ = std::make_unique<SuppressionList>(env_, core.state_dir, core.runtime.worker(0), suppression);
+    auto* control = core.services.find<Control>();
+    if (control == nullptr) return;
+    add_commands(*control, *queue_);
+    if (suppressed_) add_suppression_commands(*control, *suppressed_);
   }
 
   void start(Worker& worker) override {
     // The spool is opened after privileges were dropped, so the first worker to come makes the shards of all.
     std::call_once(made_, [this, &worker] { make_shards(worker); });
     queue_->set_log(worker.index, worker.log);
-    if (worker.index == 0) queue_->begin();
+    if (worker.index != 0) return;
+    if (suppressed_) queue_->shard(0).begin(open_suppressed());
+    queue_->begin();
+    begin_pickup(worker);
   }
 
   Task<void> drain(Worker& worker, Deadline deadline) override { return queue_->drain(worker.index, deadline); }
@@ -66,13 +81,45 @@ class QueueModule final : public Module {
                                                               .directory = services.find<Directory>(),
                                                               .hostname = core_->hostname,
                                                               .settings = config.get<ReportSettings>()});
-    queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), services.find<Transport>(),
-                        services.find<Directory>(), teller_.get(), config.get<QueueSettings>(),
-                        config.get<SubmissionSettings>());
+    Transport* transport = services.find<Transport>();
+    if (transport != nullptr && suppressed_) {
+      screened_ = std::make_unique<ScreenedTransport>(*transport, *suppressed_);
+      transport = screened_.get();
+    }
+    queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), transport, services.find<Directory>(),
+                        teller_.get(), config.get<QueueSettings>(), config.get<SubmissionSettings>());
     queue_->mark_own(worker.executor);
   }
 
+  Task<void> open_suppressed() {
+    if (auto opened = co_await suppressed_->open(); !opened)
+      queue_->shard(0).log().error("suppress.open", {{"code", opened.error().code}, {"why", opened.error().detail}});
+  }
+
+  /// Mail from the drop folder; without a policy there is nobody to judge it.
+  void begin_pickup(Worker& worker) {
+    const Services& services = core_->services;
+    const auto& settings = core_->config->get<PickupSettings>();
+    auto* policy = services.find<Policy>();
+    if (!settings.enabled || policy == nullptr) return;
+    const std::string folder = settings.folder.empty() ? core_->state_dir + "/drop" : settings.folder.string();
+    if (auto made = Pickup::make_folder(folder); !made)
+      return worker.log.warn("pickup.folder", {{"folder", folder}, {"why", made.error().detail}});
+    pickup_ = std::make_unique<Pickup>(PickupParts{.spool = services.need<Spool>(),
+                                                   .policy = *policy,
+                                                   .directory = services.find<Directory>(),
+                                                   .hostname = core_->hostname,
+                                                   .folder = folder,
+                                                   .settings = settings,
+                                                   .log = worker.log});
+    queue_->shard(0).begin(pickup_->run());
+  }
+
   Core* core_ = nullptr;
+  PosixEnv env_;
+  std::unique_ptr<SuppressionList> suppressed_;
+  std::unique_ptr<ScreenedTransport> screened_;
+  std::unique_ptr<Pickup> pickup_;
   std::unique_ptr<QueueService> queue_;
   std::unique_ptr<ReportingTeller> teller_;
   std::once_flag made_;

@@ -59,10 +59,10 @@ void QueueService::accepted(QueuedMessage message) {
   if (local != message.plan.steps.end())
     owner = static_cast<unsigned>(hash_bytes(local->account) % shards_.size());
   else if (routes_->any_collects() && !message.envelope.recipients.empty())
-    owner = owner_of(Seed{.id = message.id,
-                          .label = std::uint64_t{destination_hash(
-                                       message.envelope.recipients.front().address.domain().to_string())}
-                                   << 32});
+    owner = owner_of(
+        Seed{.id = message.id,
+             .label = std::uint64_t{destination_hash(message.envelope.recipients.front().address.domain().to_string())}
+                      << 32});
   else
     owner = owner_of(message.id);
   shards_[owner]->push(std::move(message));

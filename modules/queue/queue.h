@@ -7,8 +7,8 @@
 // in none.
 //
 // Nothing is begun before the start has listed the spool and tried the suspects, one at a time and alone, so that a
-// crash tells which of them is its cause (core/spool/README.md, Poison). A suspect that takes longer than kAloneFor ends
-// that: waiting for a slow host must not keep all other mail.
+// crash tells which of them is its cause (core/spool/README.md, Poison). A suspect that takes longer than kAloneFor
+// ends that: waiting for a slow host must not keep all other mail.
 //
 // Owner: the module. Thread: accepted() and before_commit() any; the rest as said.
 #pragma once
@@ -28,8 +28,8 @@ class QueueService final : public Queue {
   static constexpr Duration kSweepEvery = 24h;
   static constexpr Duration kAloneFor = 1s;
   static constexpr Duration kAlonePoll = 2ms;
-  static constexpr std::size_t kPage = 1000;          ///< messages of one look into the spool
-  static constexpr std::uint32_t kSlice = 10'000;     ///< messages that one turn of a worker looks at
+  static constexpr std::size_t kPage = 1000;       ///< messages of one look into the spool
+  static constexpr std::uint32_t kSlice = 10'000;  ///< messages that one turn of a worker looks at
 
   QueueService(Runtime& runtime, Metrics& metrics);
   ~QueueService() override;

@@ -268,7 +268,8 @@ TEST_CASE("without a transport mail for others waits, and that is said once") {
 TEST_CASE("a transport is asked only about recipients that still wait") {
   FakeTransport transport;
   transport.answer = [](const AttemptRequest& request, std::uint32_t one) {
-    return one == 1 && request.attempts == 0 ? deferred(one, "mx.far.example", {451, "4.2.0", "later"}) : delivered(one);
+    return one == 1 && request.attempts == 0 ? deferred(one, "mx.far.example", {451, "4.2.0", "later"})
+                                             : delivered(one);
   };
   World world;
   world.stop();

@@ -39,9 +39,10 @@ Result<void> take_value(Selection& out, std::string_view name, std::string_view 
     if (!out.id)
       return fault("queue.id", fmt::format("\"{}\" is not the id of a message (13 letters and digits)", value));
   } else {
-    return wrong(fmt::format("\"{}\": there are held, waiting, id:, sender:, recipient:, destination:, why:, older: and "
-                             "attempts:",
-                             name));
+    return wrong(
+        fmt::format("\"{}\": there are held, waiting, id:, sender:, recipient:, destination:, why:, older: and "
+                    "attempts:",
+                    name));
   }
   return {};
 }
@@ -157,7 +158,7 @@ Task<Result<bool>> Walk::selected(const MessageInfo& info) {
   if (!reader && reader.error().code == "spool.gone") co_return false;
   if (!reader) co_return std::unexpected(reader.error());
   auto envelope = Envelope::decode(reader->envelope());
-  co_return envelope && selection_.matches(*envelope);
+  co_return envelope&& selection_.matches(*envelope);
 }
 
 Task<Result<std::optional<MessageInfo>>> Walk::next() {

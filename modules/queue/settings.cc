@@ -17,8 +17,7 @@ void fault_in_text(const Located& settings, std::string_view key, const TextFaul
 
 void check_route(const RouteSettings& route, Diagnostics& diagnostics) {
   if (route.retry)
-    if (auto parsed = parse_schedule(*route.retry); !parsed)
-      fault_in_text(route, "retry", parsed.error(), diagnostics);
+    if (auto parsed = parse_schedule(*route.retry); !parsed) fault_in_text(route, "retry", parsed.error(), diagnostics);
   if (route.release)
     if (auto parsed = parse_release(*route.release); !parsed)
       fault_in_text(route, "release", parsed.error(), diagnostics);

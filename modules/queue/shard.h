@@ -112,8 +112,8 @@ class Shard final : private TimerNode {
   bool renew(const Seed& seed);
   struct Recall {
     Known known = Known::kNo;
-    bool whole = true;                        ///< nothing of it is beyond recall
-    std::vector<std::uint32_t> taken, late;   ///< when not: what was taken back, what could not be
+    bool whole = true;                       ///< nothing of it is beyond recall
+    std::vector<std::uint32_t> taken, late;  ///< when not: what was taken back, what could not be
   };
   /// Takes a message back as far as that goes: nothing of what is `taken` will happen. The caller writes the mark.
   Recall recall(MessageId id);
@@ -225,10 +225,10 @@ class Shard final : private TimerNode {
   Nursery background_;
   ItemTable items_;
   Destinations destinations_;
-  ReadyRing ready_;          ///< local steps
-  FairRing<Part> remote_;    ///< parts of relay steps
-  FairRing<Item> cold_;      ///< messages to be read from the spool
-  ReadyRing suspects_;       ///< likewise, but one at a time: what crashed the process shall not take others along
+  ReadyRing ready_;        ///< local steps
+  FairRing<Part> remote_;  ///< parts of relay steps
+  FairRing<Item> cold_;    ///< messages to be read from the spool
+  ReadyRing suspects_;     ///< likewise, but one at a time: what crashed the process shall not take others along
   std::priority_queue<std::pair<WallTime, std::uint64_t>, std::vector<std::pair<WallTime, std::uint64_t>>,
                       std::greater<>>
       waiting_;
@@ -240,7 +240,7 @@ class Shard final : private TimerNode {
   unsigned remote_running_ = 0;
   unsigned unproven_running_ = 0;
   Item* suspect_ = nullptr;  ///< that is being tried
-  bool quiet_ = true;  ///< until the queue as a whole has begun
+  bool quiet_ = true;        ///< until the queue as a whole has begun
   bool cold_first_ = false;  ///< whose turn it is between cold_ and ready_
   bool draining_ = false;
   bool turn_posted_ = false;

@@ -13,9 +13,10 @@ constexpr Duration kTellPause = 1min;  // before a report is made again that cou
 
 }  // namespace
 
+/// The details of a fault of ours are for the log; the sender gets RFC 3463's word for it.
 Failure Failure::of(const Fault& fault) {
-  // RFC 3463: a mailbox that is full, or something of ours.
-  Reply reply = fault.code == "store.full" ? Reply{452, "4.2.2", fault.detail} : Reply{451, "4.3.0", fault.detail};
+  Reply reply = fault.code == "store.full" ? Reply{452, "4.2.2", "The mailbox or its disk is full"}
+                                           : Reply{451, "4.3.0", "Trouble on this server"};
   return {.reply = std::move(reply), .host = {}, .note = fault.code + ": " + fault.detail};
 }
 
@@ -43,7 +44,8 @@ void Shard::succeeded(Item& item, Outcome outcome) {
 }
 
 Milestones Shard::milestones(const Active& active, const Route& route) const {
-  Milestones out = route.schedule.milestones(std::max(active.accepted, active.envelope.hold_until.value_or(WallTime{})));
+  Milestones out =
+      route.schedule.milestones(std::max(active.accepted, active.envelope.hold_until.value_or(WallTime{})));
   if (const auto& by = active.envelope.deliver_by) {  // RFC 2852 §4: by then, or a word about it
     WallTime& which = by->return_if_late ? out.expiry : out.warn;
     which = std::min(which, by->when);
@@ -78,8 +80,7 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
                       .host = failure.host,
                       .attempts = standing.attempts,
                       .last_attempt = now,
-                      .may_have_been_delivered =
-                          failure.reply_lost || standing.state == RecipientState::kDotSent});
+                      .may_have_been_delivered = failure.reply_lost || standing.state == RecipientState::kDotSent});
       continue;
     }
     const bool warn = standing.next <= when.warn && now >= when.warn;
@@ -87,8 +88,8 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     standing.next = *next;
     active.due_at(*next);
     if (!placed && (failure.attempted || warn))
-      parts_.spool.change_lazily(home_, parts_.spool.attempted(item.id, one, standing.attempts, *next,
-                                                               failure.note.substr(0, kNoteLimit)));
+      parts_.spool.change_lazily(
+          home_, parts_.spool.attempted(item.id, one, standing.attempts, *next, failure.note.substr(0, kNoteLimit)));
   }
 }
 
@@ -110,15 +111,15 @@ Task<void> Shard::tell(Item* item) {
   const std::vector<Outcome> outcomes = std::exchange(active.outcomes, {});
   Result<std::size_t> told = 0;
   try {
-    if (parts_.teller != nullptr)
-      told = co_await parts_.teller->report(item->id, active.envelope, outcomes, log_);
+    if (parts_.teller != nullptr) told = co_await parts_.teller->report(item->id, active.envelope, outcomes, log_);
   } catch (const Cancelled&) {
     told = fault("queue.cut", "the server stops");
   } catch (const std::exception& error) {
     told = fault("queue.error", error.what());
   }
   if (!told) {
-    log_.error("queue.report", {{"id", item->id.to_string()}, {"code", told.error().code}, {"why", told.error().detail}});
+    log_.error("queue.report",
+               {{"id", item->id.to_string()}, {"code", told.error().code}, {"why", told.error().detail}});
     active.tell_later = true;
     active.due_at(later(home_.wall(), kTellPause));
   } else {

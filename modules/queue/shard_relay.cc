@@ -53,10 +53,9 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
     destination.succeeded();
     finish(item, one, result.recipient);
     if (!result.dsn_handed_on)
-      succeeded(item, {.recipient = result.recipient,
-                       .kind = Outcome::Kind::kRelayed,
-                       .reply = result.reply,
-                       .host = result.host});
+      succeeded(
+          item,
+          {.recipient = result.recipient, .kind = Outcome::Kind::kRelayed, .reply = result.reply, .host = result.host});
     if (!log_.enabled(LogLevel::kInfo)) return;
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     return log_.info("queue.delivered", {{"id", item.id.to_string()},
@@ -75,8 +74,7 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
                            .host = result.host,
                            .attempts = standing.attempts,
                            .last_attempt = home_.wall(),
-                           .may_have_been_delivered =
-                               result.reply_lost || standing.state == RecipientState::kDotSent});
+                           .may_have_been_delivered = result.reply_lost || standing.state == RecipientState::kDotSent});
   }
   if (!result.attempted)
     destination.closed_until = later(home_.wall(), result.retry_after.value_or(1s));

@@ -78,6 +78,11 @@ Task<void> Shard::load(Item* item) {
   }
   auto active = active_from(*reader, parts_.teller);
   if (!active) co_return co_await hold(item, "unreadable: " + active.error().code + ": " + active.error().detail);
+  for (const Standing& one : (*active)->recipients)
+    if (one.state == RecipientState::kDotSent)
+      log_.warn("queue.reply_lost",
+                {{"id", item->id.to_string()},
+                 {"why", "the server ended between the final dot and its reply; it is sent again"}});
   destinations_.release(item->destination);
   item->destination = destinations_.by_name(first_hop((*active)->envelope, (*active)->plan));
   item->sender = sender_hash((*active)->envelope.sender);
@@ -119,8 +124,9 @@ Shard::Recipients Shard::due_of(Item& item, const PlanStep& step) {
     for (const std::uint32_t one : undone(active, step, true, now))
       if (!active.tokens.contains(one))
         active.give_up({.recipient = one,
-                        .reply = {554, "5.4.7", late ? "Not delivered by the time that was asked for"
-                                                     : "Delivery was ended by an administrator"},
+                        .reply = {554, "5.4.7",
+                                  late ? "Not delivered by the time that was asked for"
+                                       : "Delivery was ended by an administrator"},
                         .host = {},
                         .attempts = active.recipients[one].attempts,
                         .last_attempt = now,
@@ -195,9 +201,9 @@ void Shard::add_parts(Item& item, std::size_t number, const Recipients& who) {
   std::vector<Part*> made;
   for (const std::uint32_t one : who) {
     const auto chosen = active.reroutes.find(one);
-    std::string hop = chosen != active.reroutes.end()  ? chosen->second
-                      : parts_.transport != nullptr    ? parts_.transport->next_hop(active.envelope, step, one)
-                                                       : active.envelope.recipients[one].address.domain().to_string();
+    std::string hop = chosen != active.reroutes.end() ? chosen->second
+                      : parts_.transport != nullptr   ? parts_.transport->next_hop(active.envelope, step, one)
+                                                      : active.envelope.recipients[one].address.domain().to_string();
     Part*& part = by_hop[(chosen != active.reroutes.end() ? "!" : "") + hop];
     if (part == nullptr) {
       part = &active.parts.emplace_back();
@@ -237,7 +243,8 @@ Task<void> Shard::run_step(Item* item, std::size_t number) {
   }
   if (cut) active.due_at(home_.wall());
   if (failed) defer(*item, who, Failure::of(*failed), parts_.routes.base());
-  std::erase_if(active.beyond, [&](std::uint32_t one) { return std::ranges::find(who, one) != who.end(); });
+  const auto& mine = active.plan.steps[number].recipients;
+  std::erase_if(active.beyond, [&](std::uint32_t one) { return std::ranges::find(mine, one) != mine.end(); });
   --local_running_;
   end_running(*item);
 }
@@ -250,8 +257,7 @@ Task<void> Shard::run_part(Part* part) {
   bool cut = false;
   try {
     const PlanStep& step = part->rerouted ? *part->rerouted : active.plan.steps[part->step];
-    if (!item.stopped() && !part->who.empty())
-      failed = co_await relay(item, step, part->who, part->destination);
+    if (!item.stopped() && !part->who.empty()) failed = co_await relay(item, step, part->who, part->destination);
   } catch (const Cancelled&) {
     cut = true;
   } catch (const std::exception& error) {

@@ -16,8 +16,9 @@ void Shard::wait_until(Item& item, WallTime due) {
   item.state = Item::State::kWaiting;
   item.forced = false;
   item.due = due;
+  const bool first = waiting_.empty() || due < waiting_.top().first;
   waiting_.emplace(due, item.id.value());
-  arm_timer();
+  if (first) arm_timer();
   schedule_dispatch();  // another may have waited for this one's place
 }
 
