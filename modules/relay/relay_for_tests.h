@@ -21,7 +21,7 @@
 #include "courier.h"
 #include "postern/dns_fake.h"
 #include "postern/sim.h"
-#include "static_tls.h"
+#include "static_tls_for_tests.h"
 
 namespace postern::relay::test {
 

@@ -1,4 +1,4 @@
-#include "static_tls.h"
+#include "static_tls_for_tests.h"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,5 @@
-// TLS policies as routes and settings say them, and nothing else: none, opportunistic, encrypt, verify.
-//
-// What needs the DNS or HTTPS to decide (dane, mta-sts) counts as opportunistic here; REQUIRETLS raises any to verify
-// (RFC 8689 §4.2.1). Owner: the module, one per worker. Thread: that worker.
+// TLS policies for tests of everything else: as settings say them, without the DNS and HTTPS that DANE and MTA-STS need
+// (those count as opportunistic here; tls_policy.h has the real ones). Owner: World. Thread: its worker.
 #pragma once
 
 #include <memory>
