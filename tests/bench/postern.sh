@@ -1,16 +1,31 @@
 # Postern as a contestant of the shared benchmark (its README says how): as shipped, with pipeline, trail and logging on.
 #   CONTESTANTS=/abs/path/to/tests/bench PEERS="postfix postern" ./run-smtp.sh
 # POSTERN_BUILD names the build folder (default: build/release of this checkout).
-PEER_MODES="discard maildir lmtp idle-smtp"
+PEER_MODES="discard maildir lmtp relay idle-smtp"
 PEER_SMTP_PORT=2521
 PEER_LMTP_PORT=2522
 POSTERN_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 POSTERN_BUILD=${POSTERN_BUILD:-$POSTERN_TOP/build/release}
 peer_available() { [ -x "$POSTERN_BUILD/bin/postern" ]; }
 peer_start() {
-  local script=mailbox
-  printf 'user@bench.test:%s\n' '!' >"$PDIR/users"
-  case $1 in discard | idle-smtp) script=discard ;; esac
+  local script=mailbox ours=bench.test leave=
+  case $1 in
+    discard | idle-smtp) script=discard ;;
+    relay)
+      # As other contestants: one next hop, up to 50 connections to it, 20 at first, for clients on loopback.
+      script=relay ours=local.test
+      leave="[[relay.network]]
+network = \"127.0.0.0/8\"
+reason = \"the benchmark\"
+[delivery]
+first_connections = 20
+max_connections = 50
+[[delivery.route]]
+name = \"sink\"
+domains = [\"*\"]
+to = [\"[127.0.0.1]:$SINK_PORT\"]" ;;
+  esac
+  printf '%s:%s\n' "user@$ours" '!' >"$PDIR/users"
   cat >"$PDIR/discard.lua" <<'E'
 local postern = require "postern"
 local match, act = postern.match, postern.act
@@ -28,6 +43,15 @@ postern.pipeline "root" {
   { act.bounce("5.7.1", "relaying denied") },
 }
 E
+  cat >"$PDIR/relay.lua" <<'E'
+local postern = require "postern"
+local match, act = postern.match, postern.act
+postern.pipeline "root" {
+  { when = match.relay_limit(100), act.bounce("5.4.6", "mail loop") },
+  { when = match.recipient_is_local, act.deliver { folder = "INBOX" } },
+  { act.relay() },
+}
+E
   cat >"$PDIR/postern.toml" <<E
 [server]
 hostname = "postern.bench.test"
@@ -38,7 +62,7 @@ file = "$PDIR/log"
 [auth]
 users_file = "$PDIR/users"
 [[domain]]
-name = "bench.test"
+name = "$ours"
 [pipeline]
 scripts = ["$PDIR/$script.lua"]
 [smtp]
@@ -57,6 +81,7 @@ name = "lmtp"
 role = "lmtp"
 address = "127.0.0.1:$PEER_LMTP_PORT"
 tls = "none"
+$leave
 E
   cg_bg "$POSTERN_BUILD/bin/postern" run --config "$PDIR/postern.toml" >"$PDIR/start.log" 2>&1
   POSTERN_PID=$CG_LAST
