@@ -161,9 +161,14 @@ bool Journal::has_room(std::uint64_t size, std::uint64_t reserve) {
 bool Journal::disk_is_short() {
   if (!disk_short_ && ++unasked_ < kAskEvery) return false;
   unasked_ = 0;
-  auto free = store_.env.free_bytes(store_.segment_dir);
-  disk_short_ = free && *free < store_.settings.min_free;
-  return disk_short_;
+  auto is_short = [&] {
+    auto free = store_.env.free_bytes(store_.segment_dir);
+    return free && *free < store_.settings.min_free;
+  };
+  disk_short_ = is_short();
+  if (!disk_short_) return false;
+  store_.bodies.tidy();  // what a refused body took goes back first
+  return disk_short_ = is_short();
 }
 
 /// A move may use half of what accepting leaves alone: it makes room in the end.
