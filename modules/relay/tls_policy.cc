@@ -47,11 +47,18 @@ Reply wait_reply(std::string text) {
   return {451, "4.7.5", std::move(text)};
 }
 
+/// The host as TLS names it. Of [192.0.2.1] that is the address alone: certificates have it without brackets, and it is
+/// never asked for by name (RFC 6066 §3; some hosts end the handshake over such a name).
+std::string tls_name(const TlsQuestion& question) {
+  const bool literal = question.host.name.starts_with('[') && !question.addresses.addresses.empty();
+  return literal ? question.addresses.addresses.front().to_string() : question.host.name;
+}
+
 /// What the host's certificate would be worth, though anything is taken.
 TlsPeer record(const TlsQuestion& question) {
   TlsPeer peer;
-  peer.sni = question.host.name;
-  peer.names = {question.host.name};
+  peer.sni = tls_name(question);
+  peer.names = {peer.sni};
   return peer;
 }
 

@@ -96,6 +96,21 @@ TEST_CASE("static levels ask nobody") {
   CHECK(verify.peer.names == std::vector<std::string>{"mx.example.org", "example.org"});
 }
 
+TEST_CASE("a host that is named by its address is that address to TLS, without brackets") {
+  PolicyWorld world("verify");
+  auto question = world.question();
+  question.smarthost = true;
+  for (const std::string text : {"192.0.2.1", "2001:db8::1"}) {
+    CAPTURE(text);
+    const IpAddress address = *IpAddress::parse(text);
+    question.domain = question.host.name = address.literal();
+    question.addresses.addresses = {address};
+    const auto decision = world.decide(question);
+    CHECK(decision.peer.sni == text);
+    CHECK(decision.peer.names == std::vector<std::string>{text});
+  }
+}
+
 TEST_CASE("signed TLSA records are a demand") {
   PolicyWorld world;
   world.tlsa({3, 1, 1, kKey});

@@ -383,7 +383,7 @@ for line in sys.stdin:
         shutil.chown(self.box, "mail", "mail")
         (self.home / "filter.py").write_text(self.FILTER.format(flag=self.flag, put_off=PUT_OFF))
         (self.home / "resolv.conf").write_text(f"nameserver {HOST}\noptions timeout:1 attempts:1\n")
-        routes = "".join(f'action "to-{domain}" relay host smtp+tls://{host}:{port} tls no-verify\n'
+        routes = "".join(f'action "to-{domain}" relay host smtp+tls://{host}:{port} tls no-verify helo {self.host}\n'
                          f'match from any for domain "{domain}" action "to-{domain}"\n' for domain, (host, port) in self.outward.items())
         (self.home / "smtpd.conf").write_text(f"""\
 pki "mx" cert "{self.home}/cert.pem"
