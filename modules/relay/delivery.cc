@@ -157,7 +157,7 @@ Task<void> Delivery::carry() {
     const bool everyone = some.size() == request_.envelope.recipients.size();
     const bool verp = heading_.route && heading_.route->settings.verp;
     Batch batch{.open = some,
-                .mark = DotMark(courier_.parts.spool, courier_.executor, request_.id, some, everyone),
+                .mark = DotMark(courier_.parts.spool, courier_.executor, request_.id, some, everyone, request_.gate),
                 .sender = verp ? verp_sender(request_.envelope.sender, request_.envelope.recipients[some[0]].address)
                                : request_.envelope.sender};
     co_await try_hosts(batch);

@@ -55,6 +55,28 @@ TEST_CASE("the next message goes over the same connection, in one round trip") {
   CHECK(world.metrics.reused.value() == 1);
 }
 
+TEST_CASE("a message that was taken back gets no dot, whatever the host speaks") {
+  for (const auto& extensions : std::vector<std::vector<std::string>>{{"CHUNKING", "PIPELINING"}, {"PIPELINING"}, {}}) {
+    CAPTURE(extensions.size());
+    One world;
+    world.host.extensions = extensions;
+    const auto letter = world.mail("a@here.example", {"b@example.org"});
+    REQUIRE(letter->gate.close());
+    const auto results = world.deliver(*letter);
+    REQUIRE(results.size() == 1);
+    CHECK(results[0].kind == Kind::kDeferred);
+    CHECK(world.host.mails.empty());
+    CHECK(world.state_of(*letter).state == RecipientState::kWaiting);
+  }
+}
+
+TEST_CASE("what has been sent cannot be taken back") {
+  One world;
+  const auto letter = world.mail("a@here.example", {"b@example.org"});
+  CHECK(world.deliver(*letter)[0].kind == Kind::kDelivered);
+  CHECK_FALSE(letter->gate.close());
+}
+
 TEST_CASE("an idle connection ends with QUIT after its time") {
   One world("idle_time = \"2s\"");
   world.deliver(*world.mail("a@here.example", {"b@example.org"}));

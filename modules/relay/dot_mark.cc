@@ -12,13 +12,17 @@ struct DotMark::State {
 };
 
 DotMark::DotMark(Spool& spool, Executor& home, MessageId id, const std::vector<std::uint32_t>& recipients,
-                 bool everyone)
-    : spool_(spool), home_(home), id_(id), recipients_(recipients), everyone_(everyone) {}
+                 bool everyone, DotGate* gate)
+    : spool_(spool), home_(home), id_(id), recipients_(recipients), everyone_(everyone), gate_(gate) {}
 
 DotMark::~DotMark() = default;
 
 void DotMark::begin() {
-  if (state_) return;
+  if (state_ || recalled_) return;
+  if (gate_ && !gate_->pass()) {
+    recalled_ = true;
+    return;
+  }
   state_ = std::make_shared<State>();
   state_->left = everyone_ ? 1 : recipients_.size();
   const auto answer = [state = state_](Result<void> marked) {
@@ -31,6 +35,7 @@ void DotMark::begin() {
 
 Task<Result<void>> DotMark::durable() {
   begin();
+  if (recalled_) co_return fault("queue.recalled", "the message was taken back");
   const std::shared_ptr<State> state = state_;
   if (state->left != 0) co_await state->done.wait(Deadline::never());
   if (state->failed) co_return std::unexpected(*state->failed);

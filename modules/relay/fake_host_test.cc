@@ -254,14 +254,15 @@ std::unique_ptr<World::Letter> World::mail(std::string_view sender, std::vector<
   return letter;
 }
 
-std::shared_ptr<World::Attempt> World::begin(const Letter& letter) {
+std::shared_ptr<World::Attempt> World::begin(Letter& letter) {
   auto attempt = std::make_shared<Attempt>();
   nursery->spawn(carry_out(*courier,
                            {.id = letter.id,
                             .envelope = letter.envelope,
                             .step = letter.step,
                             .recipients = letter.step.recipients,
-                            .size = letter.size},
+                            .size = letter.size,
+                            .gate = &letter.gate},
                            attempt));
   return attempt;
 }
@@ -279,7 +280,7 @@ bool World::run(const std::function<bool()>& done, Duration limit) {
   return true;
 }
 
-std::vector<AttemptResult> World::deliver(const Letter& letter, Duration limit) {
+std::vector<AttemptResult> World::deliver(Letter& letter, Duration limit) {
   auto attempt = begin(letter);
   CHECK(run([&] { return attempt->done; }, limit));
   std::ranges::sort(attempt->results, {}, &AttemptResult::recipient);

@@ -11,6 +11,7 @@
 #include "postern/envelope.h"
 #include "postern/spool.h"
 #include "postern/task.h"
+#include "postern/transport.h"
 #include "postern/verdict.h"
 
 namespace postern::relay {
@@ -18,13 +19,16 @@ namespace postern::relay {
 /// Makes `dot-sent` durable for the recipients of a transaction, once, however many hosts are tried.
 class DotMark {
  public:
-  DotMark(Spool& spool, Executor& home, MessageId id, const std::vector<std::uint32_t>& recipients, bool everyone);
+  /// `gate`: passed before the first mark; null: nobody can take the message back.
+  DotMark(Spool& spool, Executor& home, MessageId id, const std::vector<std::uint32_t>& recipients, bool everyone,
+          DotGate* gate);
   ~DotMark();
   DotMark(const DotMark&) = delete;
   DotMark& operator=(const DotMark&) = delete;
-  /// Hands the marks to the spool; those of all sessions share its syncs. Harmless the second time.
+  /// Hands the marks to the spool; those of all sessions share its syncs. Harmless the second time. From here on the
+  /// message cannot be taken back; when it has been, nothing is marked.
   void begin();
-  /// Returns when they are durable; begins when nobody did.
+  /// Returns when they are durable; begins when nobody did. Errors: the spool's, and queue.recalled.
   Task<Result<void>> durable();
   bool begun() const { return state_ != nullptr; }
 
@@ -35,6 +39,8 @@ class DotMark {
   MessageId id_;
   const std::vector<std::uint32_t>& recipients_;
   bool everyone_;
+  DotGate* gate_;
+  bool recalled_ = false;
   std::shared_ptr<State> state_;  // the spool's callbacks keep it, too
 };
 

@@ -20,6 +20,16 @@ class RelayTransport final : public Transport {
     Executor& here = co_await this_executor();
     co_return co_await couriers.at(here.index())->attempt(std::move(request));
   }
+
+  /// A gateway or a route with hosts of its own is one destination, whatever domains go there.
+  std::string next_hop(const Envelope& envelope, const PlanStep& step, std::uint32_t recipient) const override {
+    const Address& to = envelope.recipients.at(recipient).address;
+    if (!outbound || step.options.contains("gateway")) return Transport::next_hop(envelope, step, recipient);
+    const Route* route = outbound->routes.find(envelope.sender, to);
+    return route && !route->settings.to.empty() ? route->settings.name : to.domain().to_string();
+  }
+
+  std::shared_ptr<const Outbound> outbound;  // from prepare on
 };
 
 class RelayModule final : public Module {
@@ -37,6 +47,7 @@ class RelayModule final : public Module {
                                    interface_addresses());
     if (!outbound) return std::unexpected(outbound.error());
     outbound_ = std::move(*outbound);
+    transport_.outbound = outbound_;
     auto client = make_client_tls({});
     if (!client) return std::unexpected(client.error());
     client_ = std::move(*client);

@@ -85,6 +85,7 @@ class World {
     Envelope envelope;
     PlanStep step;
     std::uint64_t size = 0;
+    DotGate gate{};
   };
   std::unique_ptr<Letter> mail(std::string_view sender, std::vector<std::string> recipients,
                                std::string text = "Subject: hi\r\n\r\nhello\r\n");
@@ -94,8 +95,8 @@ class World {
     bool done = false;
     Duration took{};
   };
-  std::shared_ptr<Attempt> begin(const Letter& letter);
-  std::vector<AttemptResult> deliver(const Letter& letter, Duration limit = 2h);
+  std::shared_ptr<Attempt> begin(Letter& letter);
+  std::vector<AttemptResult> deliver(Letter& letter, Duration limit = 2h);
   /// Lets hosts and courier work until `done` or the time is over.
   bool run(const std::function<bool()>& done, Duration limit = 2h);
   RecipientInfo state_of(const Letter& letter, std::size_t recipient = 0);
