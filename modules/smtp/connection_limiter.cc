@@ -15,6 +15,12 @@ IpAddress limit_key(const IpAddress& address) {
   return IpAddress::v6(network);
 }
 
+IpAddress limit_key_of_user(std::uint32_t uid) {
+  std::array<std::uint8_t, 16> octets{0x01};
+  for (std::size_t at = 0; at < 4; ++at) octets[12 + at] = static_cast<std::uint8_t>(uid >> (24 - 8 * at));
+  return IpAddress::v6(octets);
+}
+
 std::size_t IpCounts::Hash::operator()(const IpAddress& key) const {
   return hash_bytes({reinterpret_cast<const char*>(key.octets()), key.size()}, seed);
 }

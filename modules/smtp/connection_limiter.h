@@ -17,6 +17,8 @@ namespace postern::smtp {
 
 /// What is counted together: an IPv4 address, or an IPv6 /64.
 IpAddress limit_key(const IpAddress& address);
+/// A user of this machine is counted as an address of 0100::/64, from which nobody comes (RFC 6666).
+IpAddress limit_key_of_user(std::uint32_t uid);
 
 /// The counts that one worker owns.
 class IpCounts {

@@ -128,13 +128,14 @@ struct HouseOptions {
   std::string listener = "role = \"mx\"";
   std::shared_ptr<TlsContext> tls;
   SimOptions sim{};
+  std::string address = "192.0.2.1:25";
 };
 
 class House {
  public:
   explicit House(HouseOptions options = {});
   House(std::string listener, std::string settings = {})
-      : House(HouseOptions{std::move(settings), std::move(listener), {}, {}}) {}
+      : House(HouseOptions{std::move(settings), std::move(listener), {}, {}, "192.0.2.1:25"}) {}
   ~House();
 
   /// A session over a wire that the test cuts as it likes; from 198.51.100.7.

@@ -126,9 +126,8 @@ House::House(HouseOptions options)
   ConfigSchemas schemas;
   schemas.add<Settings>();
   Diagnostics diagnostics;
-  const std::string text = "[smtp]\n" + options.settings +
-                           "\n[[smtp.listener]]\nname = \"test\"\naddress = \"192.0.2.1:25\"\n" + options.listener +
-                           "\n";
+  const std::string text = "[smtp]\n" + options.settings + "\n[[smtp.listener]]\nname = \"test\"\naddress = \"" +
+                           options.address + "\"\n" + options.listener + "\n";
   config = Config::parse(schemas, "test.toml", text, diagnostics);
   REQUIRE_MESSAGE(config, diagnostics.render());
   tls.context = options.tls;

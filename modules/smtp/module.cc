@@ -33,7 +33,7 @@ class SmtpModule final : public Module {
       if (listener.offers_auth() && !core.services.find<Authenticator>())
         return fault("smtp.no-auth", "listener " + listener.name + " offers AUTH, and no module provides \"auth\"");
       if (auto ready = check_tls(core, listener); !ready) return ready;
-      auto bound = core.runtime.bind(listener.address, listener.unix_mode);
+      auto bound = core.runtime.bind(listener.address, listener.socket_mode());
       if (!bound) return std::unexpected(bound.error());
       log.info("smtp.listening", {{"listener", listener.name},
                                   {"address", (*bound)->endpoint().to_string()},

@@ -172,6 +172,21 @@ std::string complaints(const std::string& listener, bool auth = true, bool tls =
 }
 }  // namespace
 
+TEST_CASE("a local listener's socket is open to all, another's to its group, unless it is said") {
+  ListenerSettings listener;
+  CHECK(listener.socket_mode() == 0660);
+  listener.role = SessionRole::kLocal;
+  CHECK(listener.socket_mode() == 0666);
+  listener.unix_mode = 0600;
+  CHECK(listener.socket_mode() == 0600);
+}
+
+TEST_CASE("a user is counted apart from all others and from any address") {
+  CHECK(limit_key_of_user(0) == *IpAddress::parse("100::"));
+  CHECK(limit_key_of_user(0x01020304) == *IpAddress::parse("100::102:304"));
+  CHECK(limit_key_of_user(1) != limit_key_of_user(256));
+}
+
 TEST_CASE("listeners that cannot be meant are refused with their place") {
   CHECK(complaints("") == "");
   CHECK(complaints("role = \"lmtp\"").find("port 25") != std::string::npos);
@@ -182,6 +197,10 @@ TEST_CASE("listeners that cannot be meant are refused with their place") {
   CHECK(complaints("[[smtp.listener]]\nname = \"a\"\naddress = \"127.0.0.1:25\"").find("second listener") !=
         std::string::npos);
   CHECK(complaints("allow_plaintext_auth = true").find("smtp.plaintext-auth") != std::string::npos);
+  CHECK(complaints("role = \"local\"").find("t.toml:3:11: ") != std::string::npos);
+  CHECK(complaints("role = \"local\"").find("Unix socket") != std::string::npos);
+  CHECK(complaints("role = \"local\"\ntls = \"starttls\"").find("t.toml:5:7: ") != std::string::npos);
+  CHECK(complaints("role = \"local\"\nauth = true").find("has no AUTH") != std::string::npos);
   CHECK(complaints("rolle = \"mx\"").find("role") != std::string::npos);
 }
 

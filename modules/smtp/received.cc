@@ -54,19 +54,32 @@ void append_tls(std::string& out, const ClientInfo& client) {
   out += ')';
 }
 
+/// As mail of the drop folder says it: no host sent this, but a user whose number tells strangers less than a name.
+void append_local(std::string& out, std::string_view hostname, std::uint32_t uid) {
+  out += "by ";
+  out += hostname;
+  out += " (Postern, from userid ";
+  out += std::to_string(uid);
+  out += ")\r\n\tid ";
+}
+
 }  // namespace
 
 std::string make_received(const ReceivedFacts& facts) {
   std::string out;
   out.reserve(320);
   out += "Received: ";
-  append_from(out, facts.client, facts.name_asked);
-  append_tls(out, facts.client);
-  out += "\r\n\tby ";
-  out += facts.hostname;
-  out += " with ";
-  out += facts.client.protocol(facts.envelope.smtputf8);
-  out += " id ";
+  if (facts.uid) {
+    append_local(out, facts.hostname, *facts.uid);
+  } else {
+    append_from(out, facts.client, facts.name_asked);
+    append_tls(out, facts.client);
+    out += "\r\n\tby ";
+    out += facts.hostname;
+    out += " with ";
+    out += facts.client.protocol(facts.envelope.smtputf8);
+    out += " id ";
+  }
   out += facts.id.to_string();
   if (facts.envelope.recipients.size() == 1) {
     out += "\r\n\tfor <";

@@ -4,6 +4,8 @@
 // that would end them. Return-Path is not ours to add: final delivery does.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,7 +21,8 @@ struct ReceivedFacts {
   std::string_view hostname;
   MessageId id;
   WallTime when;
-  bool name_asked = false;  ///< of the client's address: "unknown" stands where it has no name
+  bool name_asked = false;             ///< of the client's address: "unknown" stands where it has no name
+  std::optional<std::uint32_t> uid{};  ///< of a user of this machine, who stands where else the client's host does
 };
 
 /// The whole field with its folds and CRLF.

@@ -85,6 +85,7 @@ class Session {
   Task<bool> enter_limits();
   Task<bool> greet();
   void fill_client();
+  Task<void> know_user();
   void note_tls();
   std::string greeting() const;
   Task<void> on_ehlo(Command command);
@@ -117,7 +118,7 @@ class Session {
   Task<void> on_mail(Command command);
   Task<void> on_rcpt(Command command);
   void end_transaction(std::string_view why);
-  bool lenient() const { return listener().is_submission() || listener().is_lmtp(); }
+  bool lenient() const { return listener().takes_first() || listener().is_lmtp(); }
 
   // session_data.cc
   Task<void> on_data(Command command);

@@ -190,7 +190,7 @@ Task<void> Session::header_arrived(Mail& mail) {
     intake.refuse(554, "5.4.6", "Mail loop: too many Received fields", "loop");  // RFC 5321 §6.3
     co_return;
   }
-  const MendRules rules{.submission = listener().is_submission(),
+  const MendRules rules{.submission = listener().takes_first(),
                         .strip_bcc = settings().strip_bcc,
                         .sender = transaction.envelope.sender,
                         .hostname = on_->hostname,

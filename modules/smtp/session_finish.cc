@@ -19,12 +19,14 @@ Task<void> Session::finish(std::unique_ptr<Mail> mail) {
     co_return;
   }
   if (lookup_) co_await take_name(Stage::kMessage, &transaction);
+  const auto uid = listener().is_local() ? std::optional(stream_.peer_uid()) : std::nullopt;
   intake.draft.prepend(make_received({.client = state_.client,
                                       .envelope = transaction.envelope,
                                       .hostname = on_->hostname,
                                       .id = intake.draft.id(),
                                       .when = server_.executor().wall(),
-                                      .name_asked = state_.reverse.has_value()}));
+                                      .name_asked = state_.reverse.has_value(),
+                                      .uid = uid}));
   const std::size_t named = transaction.envelope.recipients.size();  // "root" may rewrite them
   const Decision decision = co_await policy().message(transaction);
   if (decision.refuses_all()) {

@@ -3,8 +3,10 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "local_user.h"
 #include "parameters.h"
 #include "postern/overload.h"
+#include "postern/sync.h"
 #include "postern/text.h"
 #include "proxy.h"
 #include "replies.h"
@@ -14,7 +16,8 @@ namespace postern::smtp {
 
 namespace {
 
-constexpr Duration kSlowPause = 250ms;  // before the greeting, while memory is short
+constexpr std::uint32_t kNobodyKnown = ~0U;  // Socket::peer_uid()
+constexpr Duration kSlowPause = 250ms;       // before the greeting, while memory is short
 
 bool within(const std::vector<IpNetwork>& networks, const IpAddress& ip) {
   for (const IpNetwork& network : networks)
@@ -30,6 +33,7 @@ Task<bool> Session::open() {
   const bool proxied = !listener().address.is_unix() && within(listener().proxy_protocol, transport_);
   if (proxied && !co_await read_proxy_header()) co_return false;
   fill_client();
+  if (listener().is_local()) co_await know_user();
   if (!co_await enter_limits()) co_return false;
   ask_name();
   if (listener().tls_mode() == TlsMode::kImplicit) {
@@ -71,10 +75,22 @@ void Session::fill_client() {
   if (listener().address.is_unix()) client.ip = client.local_ip = IpAddress::v4(0x7F000001);
 }
 
+/// This machine's users are logged in from the start. The name is one of the system, "unix:" keeps it from being taken
+/// for a mail account's. Nobody is known by a socket of which the system tells nothing: such a client is refused at
+/// MAIL.
+Task<void> Session::know_user() {
+  const std::uint32_t uid = stream_.peer_uid();
+  if (uid == kNobodyKnown) co_return;
+  state_.client.auth_user = "unix:" + co_await run_blocking(Pool::kDisk, [uid] { return system_user(uid); });
+  state_.client.auth_mechanism = "PEERCRED";
+}
+
 Task<bool> Session::enter_limits() {
-  const bool counts = !listener().address.is_unix() && !within(settings().connection_limit_exempt, state_.client.ip);
+  const bool local = listener().is_local();
+  const bool counts =
+      local || (!listener().address.is_unix() && !within(settings().connection_limit_exempt, state_.client.ip));
   if (counts) {
-    counted_ = limit_key(state_.client.ip);
+    counted_ = local ? limit_key_of_user(stream_.peer_uid()) : limit_key(state_.client.ip);
     is_counted_ = co_await server_.parts.limiter.enter(counted_, settings().max_connections_per_ip);
   }
   const auto level = server_.parts.overload ? server_.parts.overload->level() : Overload::Level::kNormal;
@@ -108,6 +124,7 @@ Task<bool> Session::greet() {
   greeted_ = true;
   co_await name_for(Stage::kConnect);
   const Verdict verdict = co_await policy().connect(state_);
+  if (listener().is_local()) state_.trail.fact(Stage::kConnect, "user", state_.client.auth_user);
   if (verdict.refuses()) {
     refuse(verdict, "connect");
     policy().refused(state_, nullptr, verdict.reply.text);
@@ -198,7 +215,7 @@ std::string Session::extensions() const {
   if (s.smtputf8) out += "250-SMTPUTF8\r\n";
   if (s.chunking) out += "250-CHUNKING\r\n";
   if (s.dsn) out += "250-DSN\r\n";
-  if (listener().is_submission()) out += timing_extensions();
+  if (listener().takes_first()) out += timing_extensions();
   if (offers_tls()) out += "250-STARTTLS\r\n";
   if (const std::string mechanisms = auth_mechanisms(); !mechanisms.empty() && !needs_tls())
     out += "250-AUTH" + mechanisms + "\r\n";

@@ -6,7 +6,7 @@
 namespace postern::smtp {
 
 Task<void> Session::on_mail(Command command) {
-  if (listener().is_submission() && !state_.client.authenticated()) {
+  if (listener().takes_first() && !state_.client.authenticated()) {
     say(replies::kNeedAuth);  // RFC 6409 §4.3
     co_return;
   }
@@ -20,7 +20,7 @@ Task<void> Session::on_mail(Command command) {
                                                  .dsn = settings().dsn,
                                                  .prdr = settings().prdr && !listener().is_lmtp(),
                                                  .auth = listener().offers_auth(),
-                                                 .timing = listener().is_submission(),
+                                                 .timing = listener().takes_first(),
                                                  .now = server_.executor().wall()});
   if (!arguments) {
     say(arguments.error());

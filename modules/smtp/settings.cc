@@ -28,6 +28,10 @@ ReverseNames ListenerSettings::reverse_names() const {
   return reverse_lookup.value_or(role == SessionRole::kMx ? ReverseNames::kOn : ReverseNames::kOff);
 }
 
+unsigned ListenerSettings::socket_mode() const {
+  return unix_mode.value_or(is_local() ? 0666 : 0660);
+}
+
 void describe(Schema<ListenerSettings>& s) {
   s.table("listener", "One address on which SMTP or LMTP is spoken.");
   s.field("name", &ListenerSettings::name, "Its name in logs, rules and metrics.")
@@ -37,17 +41,20 @@ void describe(Schema<ListenerSettings>& s) {
   s.field("address", &ListenerSettings::address, "Where to listen: address and port, or unix:/path.")
       .required()
       .example("0.0.0.0:25");
-  s.field("role", &ListenerSettings::role,
-          "mx takes mail for our domains from anybody; submission (RFC 6409) and submissions (RFC 8314) take mail from "
-          "users; lmtp (RFC 2033) takes mail from another server of ours.")
+  s.field(
+       "role", &ListenerSettings::role,
+       "mx takes mail for our domains from anybody; submission (RFC 6409) and submissions (RFC 8314) take mail from "
+       "users; lmtp (RFC 2033) takes mail from another server of ours; local takes mail from this machine's users and "
+       "programs (postern-sendmail) over a Unix socket, and knows them by their user id.")
       .names({{"mx", SessionRole::kMx},
               {"submission", SessionRole::kSubmission},
               {"submissions", SessionRole::kSubmissions},
-              {"lmtp", SessionRole::kLmtp}});
+              {"lmtp", SessionRole::kLmtp},
+              {"local", SessionRole::kLocal}});
   s.field(
        "tls", &ListenerSettings::tls,
        "none; starttls offers it; required refuses mail without it; implicit speaks TLS from the first octet. Without "
-       "it: starttls for mx and submission, implicit for submissions, none for lmtp.")
+       "it: starttls for mx and submission, implicit for submissions, none for lmtp and local.")
       .names({{"none", TlsMode::kNone},
               {"starttls", TlsMode::kStartTls},
               {"required", TlsMode::kRequired},
@@ -63,7 +70,10 @@ void describe(Schema<ListenerSettings>& s) {
   s.field("xclient", &ListenerSettings::xclient,
           "Networks of proxies and filters that may say on whose behalf they speak (XCLIENT), a login name included.")
       .example("192.0.2.11/32");
-  s.field("unix_mode", &ListenerSettings::unix_mode, "Permissions of a Unix socket.").range(0, 0777).example("0o660");
+  s.field("unix_mode", &ListenerSettings::unix_mode,
+          "Permissions of a Unix socket. Without it: 0o666 for local, 0o660 elsewhere.")
+      .range(0, 0777)
+      .example("0o660");
   s.field("max_message_size", &ListenerSettings::max_message_size, "Largest message here; else that of [smtp].")
       .range(64_KiB, 10_GiB)
       .applies(Apply::kNewSessions);
@@ -98,8 +108,10 @@ void describe_limits(Schema<Settings>& s) {
       .range(1_MiB, 1024_GiB);
   s.field("max_connections", &Settings::max_connections, "Sessions at a time, all listeners together; more get 421.")
       .range(1, 1'000'000);
-  s.field("max_connections_per_ip", &Settings::max_connections_per_ip,
-          "Sessions at a time from one address; more get 421.")
+  s.field(
+       "max_connections_per_ip", &Settings::max_connections_per_ip,
+       "Sessions at a time from one address (IPv6: one /64), or of one user of this machine on a local listener; more "
+       "get 421.")
       .range(1, 1'000'000);
   s.field("connection_limit_exempt", &Settings::connection_limit_exempt,
           "Networks to which max_connections_per_ip does not apply.");
@@ -153,6 +165,22 @@ void describe(Schema<Settings>& s) {
   s.field("dsn", &Settings::dsn, "Offer DSN: delivery status notifications on demand (RFC 3461).");
 }
 
+namespace {
+
+/// A local listener knows its clients by what the system says of their processes, which it says of Unix sockets only.
+void check_local(const ListenerSettings& listener, Diagnostics& diagnostics) {
+  if (!listener.address.is_unix())
+    diagnostics.error(listener.origin("address"), "role local is for a Unix socket: users are known by their processes",
+                      "address = \"unix:/run/postern/submission.sock\"");
+  if (listener.tls_mode() != TlsMode::kNone)
+    diagnostics.error(listener.origin("tls"), "role local has no TLS: its octets never leave this machine");
+  if (listener.offers_auth())
+    diagnostics.error(listener.origin("auth"), "role local has no AUTH: its users are known already",
+                      "for passwords use role submission");
+}
+
+}  // namespace
+
 void check_settings(const Settings& settings, bool have_auth, bool have_tls, Diagnostics& diagnostics) {
   std::set<std::string> names;
   std::set<std::string> addresses;
@@ -169,6 +197,7 @@ void check_settings(const Settings& settings, bool have_auth, bool have_tls, Dia
                         "for STARTTLS use role submission");
     if (listener.is_submission() && !listener.offers_auth())
       diagnostics.error(listener.origin("auth"), "a submission listener without AUTH could accept no mail");
+    if (listener.is_local()) check_local(listener, diagnostics);
     if (listener.offers_auth() && !have_auth)
       diagnostics.error(listener.origin("auth"), "no module provides the service \"auth\"", "load module auth");
     const bool must_have_tls = listener.tls_mode() == TlsMode::kImplicit || listener.tls_mode() == TlsMode::kRequired;

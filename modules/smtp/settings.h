@@ -43,7 +43,7 @@ struct ListenerSettings : Located {
   bool allow_plaintext_auth = false;
   std::vector<IpNetwork> proxy_protocol;
   std::vector<IpNetwork> xclient;
-  std::uint32_t unix_mode = 0660;
+  std::optional<std::uint32_t> unix_mode;
   std::optional<Size> max_message_size;
   std::optional<Duration> greet_pause;
   std::optional<ReverseNames> reverse_lookup;
@@ -51,7 +51,12 @@ struct ListenerSettings : Located {
   TlsMode tls_mode() const;
   bool offers_auth() const;
   ReverseNames reverse_names() const;
+  unsigned socket_mode() const;
   bool is_submission() const { return role == SessionRole::kSubmission || role == SessionRole::kSubmissions; }
+  /// A Unix socket on which this machine's users are known by their processes.
+  bool is_local() const { return role == SessionRole::kLocal; }
+  /// Mail that begins here (RFC 6409), not mail on its way.
+  bool takes_first() const { return is_submission() || is_local(); }
   bool is_lmtp() const { return role == SessionRole::kLmtp; }
 };
 
