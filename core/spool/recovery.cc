@@ -48,6 +48,8 @@ class Recovery {
   void put_away(const std::string& name, std::string_view why);
   void spare(SegmentPtr segment);
   void replay_all();
+  void learn_what_is_free(const Found& newest);
+  static std::string octets_of_segment(Segment& segment);
   void replay(const Found& found, std::uint64_t expected_last, bool is_last);
   bool replay_footer(const Found& found, std::uint64_t expected_last);
   void replay_records(const Found& found, std::uint64_t expected_last, bool is_last);
@@ -63,6 +65,7 @@ class Recovery {
   std::vector<Found> found_;
   Recovered recovered_;
   std::uint64_t first_sequence_ = 0;
+  std::string newest_octets_;  ///< of the newest segment, read once
   std::map<std::uint64_t, AcceptHead> body_refs_;  ///< by message id
 };
 
@@ -129,8 +132,7 @@ Result<void> Recovery::look_at(const std::string& name, std::uint32_t number) {
 
 void Recovery::replay_all() {
   if (found_.empty()) return;
-  // A header repeats what was known to be free when it was written; nothing before that need be read.
-  first_sequence_ = found_.back().header.first_sequence;
+  learn_what_is_free(found_.back());
   store_.last_sequence = found_.back().header.sequence;
   for (std::size_t i = 0; i < found_.size(); ++i) {
     Found& found = found_[i];
@@ -147,6 +149,28 @@ void Recovery::replay_all() {
     replay(found, has_next ? found_[i + 1].header.previous_batch : 0, is_last);
     recovered_.last_batch = std::max(recovered_.last_batch, recovered_.previous_batch);
   }
+}
+
+/// A header repeats what was known to be free when it was written, and the batches behind it know more. Nothing that is
+/// free need be read, and must not be judged: the power may have gone while it was written anew.
+void Recovery::learn_what_is_free(const Found& newest) {
+  first_sequence_ = newest.header.first_sequence;
+  newest_octets_ = octets_of_segment(*newest.segment);
+  Scanner scanner(newest_octets_, newest.segment->stamp);
+  std::uint64_t done = newest.header.previous_batch;
+  std::uint64_t at = kHeaderRoom;
+  while (auto batch = scanner.next_batch(at, done)) {
+    first_sequence_ = std::max(first_sequence_, batch->last.first_sequence);
+    done = batch->number;
+    at = batch->end;
+  }
+}
+
+std::string Recovery::octets_of_segment(Segment& segment) {
+  std::string octets(segment.size, '\0');
+  auto got = segment.file->read(octets, 0);
+  octets.resize(got ? *got : 0);
+  return octets;
 }
 
 void Recovery::replay(const Found& found, std::uint64_t expected_last, bool is_last) {
@@ -177,9 +201,7 @@ void Recovery::end_of(const BatchEnd& end) {
 
 void Recovery::replay_records(const Found& found, std::uint64_t expected_last, bool is_last) {
   Segment& segment = *found.segment;
-  std::string octets(segment.size, '\0');
-  auto got = segment.file->read(octets, 0);
-  octets.resize(got ? *got : 0);
+  const std::string octets = is_last ? std::move(newest_octets_) : octets_of_segment(segment);
   Scanner scanner(octets, segment.stamp);
   std::uint64_t& done = recovered_.previous_batch;
   std::uint64_t at = kHeaderRoom;
