@@ -1,5 +1,5 @@
 """Postfix, Exim and OpenSMTPD take mail from Postern and send mail to it, over STARTTLS; Dovecot takes it by LMTP."""
-# ctest: timeout=400
+# ctest: timeout=600
 import email
 import email.policy
 import smtplib

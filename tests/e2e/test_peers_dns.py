@@ -1,5 +1,5 @@
 """Ways by MX, as a real name server (NSD) tells them: preferences, dead hosts, null MX, CNAME, nothing, failure, loops."""
-# ctest: timeout=400
+# ctest: timeout=600
 import email
 import email.policy
 import socket
