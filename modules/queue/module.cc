@@ -102,7 +102,7 @@ class QueueModule final : public Module {
     const auto& settings = core_->config->get<PickupSettings>();
     auto* policy = services.find<Policy>();
     if (!settings.enabled || policy == nullptr) return;
-    const std::string folder = settings.folder.empty() ? core_->state_dir + "/drop" : settings.folder.string();
+    const std::string folder = Pickup::folder_for(settings, core_->state_dir);
     if (auto made = Pickup::make_folder(folder); !made)
       return worker.log.warn("pickup.folder", {{"folder", folder}, {"why", made.error().detail}});
     pickup_ = std::make_unique<Pickup>(PickupParts{.spool = services.need<Spool>(),

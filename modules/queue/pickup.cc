@@ -21,7 +21,9 @@ namespace postern::queue {
 namespace {
 
 constexpr mode_t kFolderMode = 03733;
-constexpr Duration kTmpAge = 24h;  // of files whose writer has died
+constexpr std::string_view kDefaultState = "/var/lib/postern";          // core/loader/settings.h
+constexpr std::string_view kDefaultFolder = "/var/spool/postern/drop";  // core/sendmail/settings.h
+constexpr Duration kTmpAge = 24h;                                       // of files whose writer has died
 
 int sync_folder(const std::string& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -105,8 +107,10 @@ void describe(Schema<PickupSettings>& s) {
   s.field("enabled", &PickupSettings::enabled, "Whether the folder is made and looked at.");
   s.field(
        "folder", &PickupSettings::folder,
-       "The drop folder. Who may reach it may send as a local user. Empty: drop in the state folder, which only root "
-       "and the server reach.")
+       "The drop folder. Who may reach it may send as a local user. Empty: /var/spool/postern/drop, where "
+       "postern-sendmail "
+       "looks, if the state folder is /var/lib/postern; else drop in the state folder, which only root and the server "
+       "reach.")
       .example("/var/spool/postern/drop");
   s.field("poll", &PickupSettings::poll, "How often it is looked at when the system tells of nothing.").range(1s, 1h);
   s.field("max_message_size", &PickupSettings::max_message_size, "Larger messages are set aside as bad.")
@@ -129,6 +133,11 @@ struct Pickup::Round {
   std::size_t next = 0;
   std::size_t taken = 0;
 };
+
+std::string Pickup::folder_for(const PickupSettings& settings, const std::string& state) {
+  if (!settings.folder.empty()) return settings.folder.string();
+  return state == kDefaultState ? std::string(kDefaultFolder) : state + "/drop";
+}
 
 Result<void> Pickup::make_folder(const std::string& folder) {
   std::error_code error;

@@ -3,7 +3,7 @@
 //
 // The folder is mode 03733: whoever may reach it may put files in, and neither list nor take what is in it; new files
 // belong to the server's group, which reads them (0640). Whether others than root reach it is a matter of the folders
-// above: [server] state is closed to them, so that a package names another place.
+// above: [server] state is closed to them, so that the default is /var/spool/postern/drop.
 //
 // A file goes through the gate, the hooks and "root" as a session's mail does; its client is the role "local", logged
 // in as "unix:" and the name of the file's owner (a name of the system, never taken for a mail account). The submitter
@@ -45,7 +45,7 @@ struct PickupParts {
   Policy& policy;
   const Directory* directory = nullptr;  ///< for its default domain
   std::string hostname;
-  std::string folder;  ///< PickupSettings::folder, or "drop" in the state folder
+  std::string folder;  ///< Pickup::folder_for
   PickupSettings settings;
   Log log;
 };
@@ -55,6 +55,11 @@ class Pickup {
   static constexpr std::size_t kAtOnce = 16;          ///< files on their way at one time
   static constexpr std::size_t kMaxListed = 10'000;   ///< of one look
   static constexpr std::size_t kMaxRejections = 100;  ///< recipients refused one by one that a log line is written for
+
+  /// What an empty [pickup] folder means: postern-sendmail's default beside the default state folder, which is closed
+  /// to those who send; else "drop" in the state folder, so that servers with states of their own keep out of each
+  /// other.
+  static std::string folder_for(const PickupSettings& settings, const std::string& state);
 
   explicit Pickup(PickupParts parts) : parts_(std::move(parts)) {}
 

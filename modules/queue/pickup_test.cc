@@ -134,6 +134,14 @@ struct World {
 
 }  // namespace
 
+TEST_CASE("the folder is where postern-sendmail looks, or in the state folder of a server that has its own") {
+  PickupSettings settings;
+  CHECK(Pickup::folder_for(settings, "/var/lib/postern") == "/var/spool/postern/drop");
+  CHECK(Pickup::folder_for(settings, "/srv/mail") == "/srv/mail/drop");
+  settings.folder = "/elsewhere";
+  CHECK(Pickup::folder_for(settings, "/var/lib/postern") == "/elsewhere");
+}
+
 TEST_CASE("a dropped message is taken in as its owner's, once, and its file goes") {
   World w;
   w.drop("new.abc", World::mail("rcpt bob@far.example NOTIFY=FAILURE\nrcpt root\nret HDRS\nenvid x1\n"));
