@@ -29,6 +29,7 @@ std::unique_ptr<CLI::App> make_app(CommandContext& context) {
   add_list(*app, context);
   add_server_commands(*app, context);
   add_queue(*app, context);
+  add_suppress(*app, context);
   add_spool(*app, context);
   add_user(*app, context);
   add_certificate(*app, context);

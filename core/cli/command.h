@@ -72,6 +72,7 @@ void add_show(CLI::App& app, CommandContext& context);
 void add_list(CLI::App& app, CommandContext& context);
 void add_server_commands(CLI::App& app, CommandContext& context);
 void add_queue(CLI::App& app, CommandContext& context);
+void add_suppress(CLI::App& app, CommandContext& context);
 void add_spool(CLI::App& app, CommandContext& context);
 void add_user(CLI::App& app, CommandContext& context);
 void add_certificate(CLI::App& app, CommandContext& context);
