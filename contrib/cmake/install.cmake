@@ -1,16 +1,28 @@
 # What `cmake --install BUILD --prefix X` puts where. Nothing absolute is recorded: the whole may be moved, and the program
 # finds its library and its modules from where it stands.
 #
-#   bin/postern                        RPATH $ORIGIN/../lib
+#   bin/postern, bin/postern-sendmail  RPATH $ORIGIN/../lib
 #   lib/libpostern.so*
 #   lib/postern/modules/*.so           lib/postern/plugins/*.so
+#   lib/postern/sendmail, mailq, newaliases   links to bin/postern-sendmail
+#   lib/tmpfiles.d/postern.conf        the drop folder, for systemd-tmpfiles
 #   lib/cmake/Postern/                 find_package(Postern) for plugins out of the tree
 #   lib/systemd/system/postern.service with the prefix's program in it
 #   include/postern/                   the SDK, and the fingerprint of this build
 #   share/postern/scripts/             share/doc/postern/SETTINGS.md
-#   etc/postern/postern.toml.sample
-set_target_properties(postern PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
-install(TARGETS postern RUNTIME DESTINATION bin)
+#   etc/postern/postern.toml.sample, sendmail.conf.sample
+#
+# Names of other mail servers' programs are not in bin/: beside a distribution's sendmail they would hide it, or be hidden. A
+# package that is this machine's mail server (Debian: Provides and Conflicts mail-transport-agent) links /usr/sbin/sendmail,
+# /usr/lib/sendmail, /usr/bin/mailq and /usr/bin/newaliases to those in lib/postern/; by hand see core/sendmail/README.md.
+set_target_properties(postern postern-sendmail PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
+install(TARGETS postern postern-sendmail RUNTIME DESTINATION bin)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/generated/links)
+foreach(name sendmail mailq newaliases)
+  set(link ${CMAKE_BINARY_DIR}/generated/links/${name})
+  file(CREATE_LINK ../../bin/postern-sendmail ${link} SYMBOLIC)
+  install(FILES ${link} DESTINATION lib/postern)
+endforeach()
 install(TARGETS postern_lib LIBRARY DESTINATION lib)
 
 get_property(modules GLOBAL PROPERTY postern_modules)
@@ -26,6 +38,8 @@ install(FILES ${CMAKE_BINARY_DIR}/generated/postern/fingerprint.h DESTINATION in
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/scripts/ DESTINATION share/postern/scripts)
 install(FILES ${CMAKE_SOURCE_DIR}/etc/SETTINGS.md DESTINATION share/doc/postern)
 install(FILES ${CMAKE_SOURCE_DIR}/etc/postern.toml DESTINATION etc/postern RENAME postern.toml.sample)
+install(FILES ${CMAKE_SOURCE_DIR}/core/sendmail/sendmail.conf DESTINATION etc/postern RENAME sendmail.conf.sample)
+install(FILES ${CMAKE_SOURCE_DIR}/core/sendmail/tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME postern.conf)
 
 # The unit names the program by its path, which is known only now.
 install(CODE "
