@@ -77,7 +77,7 @@ class Internet {
   /// Cuts all connections, as when the machine at their other end is gone; refuses new ones until it is over.
   void cut(bool gone);
 
-  std::function<void(const std::string&)> trace;  ///< each line that is said and heard; may be empty
+  std::function<void(const std::string&)> trace;  ///< each line that is said and heard
 
  private:
   friend class Host;

@@ -112,6 +112,7 @@ class Scenario {
   World world_;
   std::unique_ptr<Server> server_;
   std::optional<Instant> sick_;  ///< since when the disk keeps nothing
+  bool sync_failed_ = false;
   unsigned crashes_ = 0;
 };
 
@@ -252,6 +253,7 @@ void Scenario::break_disk() {
     case 1:
       note(fmt::format("disk: sync {} fails", after));
       env_.fail_sync(EIO, after);
+      sync_failed_ = true;
       break;
     default:
       note("disk: full");
@@ -309,7 +311,9 @@ void Scenario::live(bool last) {
 
 void Scenario::end_life(bool last) {
   static constexpr End kEnds[] = {End::kPowerLoss, End::kPowerLoss, End::kCrash, End::kCrash, End::kStop};
-  const End how = kEnds[random_.below(std::size(kEnds))];
+  // Pages whose sync failed are in the cache and nowhere else: the machine goes down with them.
+  const End chosen = kEnds[random_.below(std::size(kEnds))];
+  const End how = std::exchange(sync_failed_, false) ? End::kPowerLoss : chosen;
   static constexpr const char* kNames[] = {"power loss", "crash", "stop"};
   note(fmt::format("end: {}{}", kNames[static_cast<int>(how)], last ? ", the last" : ""));
   const Duration linger = random_.chance(0.5) ? Duration(0) : some_time(0s, 5ms);

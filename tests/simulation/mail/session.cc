@@ -53,7 +53,9 @@ void Session::cut() {
 }
 
 void Session::trace(const char* mark, const std::string& line) const {
-  if (internet_.trace) internet_.trace(fmt::format("{} {} {}", host_, mark, line));
+  std::string shown = fmt::format("{} {} ", host_, mark);
+  for (const char c : line) shown += c == '\n' ? '|' : c >= ' ' && c < '\x7f' ? c : '?';
+  internet_.trace(shown);
 }
 
 // --- reading --------------------------------------------------------------------------------------------------------
@@ -200,7 +202,8 @@ void Session::text_ends() {
     text_.clear();
     return;
   }
-  const bool troubled = strikes(Step::kText) && mischief_.trouble != Trouble::kAnswerReset;
+  const bool troubled =
+      strikes(Step::kText) && mischief_.trouble != Trouble::kAnswerReset && mischief_.trouble != Trouble::kLate;
   const bool says_no = mischief_.trouble == Trouble::kTemporary || mischief_.trouble == Trouble::kPermanent ||
                        mischief_.trouble == Trouble::kClosing;
   std::vector<Taken*> taken;
