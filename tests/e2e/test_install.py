@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -98,6 +99,10 @@ class Installed(unittest.TestCase):
                      "include/postern/fingerprint.h", "share/postern/scripts/mailserver.lua", "etc/postern/postern.toml.sample",
                      "lib/systemd/system/postern.service", "lib/cmake/Postern/PosternConfig.cmake", "share/doc/postern/SETTINGS.md"):
             self.assertTrue((self.prefix / file).is_file(), file)
+        for name in ("sendmail", "mailq", "newaliases"):
+            link = self.prefix / "lib/postern" / name
+            self.assertEqual(os.readlink(link), "../../bin/postern-sendmail")
+            self.assertFalse((self.prefix / "bin" / name).exists(), "it would hide another's, or be hidden")
         self.assertIn(f"ExecStart={self.home}/first/bin/postern run", (self.prefix / "lib/systemd/system/postern.service").read_text())
 
     def test_the_program_finds_its_library_and_its_modules(self):
@@ -109,6 +114,20 @@ class Installed(unittest.TestCase):
         for module in modules:
             self.assertTrue(module["file"].startswith(str(self.prefix / "lib" / "postern")), module)
             self.assertNotIn(str(BUILD), self.call("ldd", module["file"]).stdout)
+
+    def test_sendmail_runs_under_its_other_names_and_agrees_with_the_server_about_the_drop_folder(self):
+        self.call(self.prefix / "lib/postern/newaliases")
+        sample = (self.prefix / "etc/postern/sendmail.conf.sample").read_text()
+        drop = re.search("^#drop = (.*)$", sample, re.M)[1]
+        self.assertIn(drop, self.call(self.postern, "show", "settings").stdout)
+        self.assertRegex((self.prefix / "lib/tmpfiles.d/postern.conf").read_text(), rf"(?m)^d {drop} 3733 postern postern -$")
+        # Its defaults are those of the sample with nothing commented out, in a place of this test's.
+        conf = self.home / "sendmail.conf"
+        conf.write_text(re.sub("^#([a-z_]+ = )(/(var|run)/)?", lambda m: m[1] + (f"{self.home}/none/" if m[2] else ""), sample, flags=re.M))
+        done = self.call(self.prefix / "lib/postern/sendmail", "bob", check=False, POSTERN_SENDMAIL_CONF=str(conf))
+        self.assertEqual(done.returncode, 75, done.stderr)
+        self.assertIn(f"{self.home}/none/spool/postern/drop", done.stderr)
+        self.assertIn(drop.encode(), (self.prefix / "bin/postern-sendmail").read_bytes())
 
     def test_the_sample_is_a_good_configuration(self):
         done = self.call(self.postern, "check", "--config", self.prefix / "etc/postern/postern.toml.sample")

@@ -1,10 +1,11 @@
 """postern-sendmail as the programs of a machine call it: cron, mail (mailutils), git send-email, PHP, and people.
 
-No server runs here, so that each message ends in the drop folder, where its envelope and text can be looked at. (What
-the server does with such files: modules/queue/pickup_test.cc.)
+Sendmail: no server runs, so that each message ends in the drop folder, where its envelope and text can be looked at. WithServer:
+a server takes it, over the socket and from the folder. (What it does with all kinds of files: modules/queue/pickup_test.cc.)
 """
 import email
 import email.policy
+import json
 import os
 import pathlib
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 import unittest
 
-from postern import BUILD, main
+from postern import BUILD, HOST, Server, main, wait_until
 
 PROGRAM = BUILD / "bin" / "postern-sendmail"
 
@@ -118,6 +119,121 @@ class Sendmail(unittest.TestCase):
         self.assertIn("250 2.0.0 Taken", done.stdout)
         [(lines, mail)] = self.dropped()
         self.assertEqual(lines[1], "sender a@x.example")
+
+
+CONFIG = """\
+[[smtp.listener]]
+name = "local"
+address = "unix:@HOME@/submission.sock"
+role = "local"
+[pickup]
+folder = "@HOME@/drop"
+poll = "1s"
+"""
+
+
+class WithServer(unittest.TestCase):
+    def setUp(self):
+        self.server = Server(CONFIG)
+        self.home = self.server.home
+        conf = self.home / "sendmail.conf"
+        conf.write_text(f"drop = {self.home}/drop\nsocket = {self.home}/submission.sock\ncontrol = {self.server.state}/control.sock\n"
+                        "domain = example.test\n")
+        self.env = dict(os.environ, POSTERN_SENDMAIL_CONF=str(conf), HOME=str(self.home), EMAIL="")
+
+    def send(self, *arguments, text="Subject: x\n\nhi\n", code=0, program=(PROGRAM,)):
+        done = subprocess.run([*program, *arguments], input=text, text=True, capture_output=True, env=self.env, timeout=60)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr + self.server.log()[-2000:])
+        return done
+
+    def got(self, name, count=1):
+        return [email.message_from_bytes(one, policy=email.policy.default) for one in self.server.mail(name, count)]
+
+    def test_over_the_socket(self):
+        with self.server:
+            socket = self.home / "submission.sock"
+            self.assertEqual(stat.S_IMODE(socket.stat().st_mode), 0o666)
+            self.send("-f", "list@elsewhere.example", "bob@example.test")
+            [mail] = self.got("bob")
+            self.assertEqual(mail["Return-Path"], "<list@elsewhere.example>")
+            self.assertIn(f"(Postern, from userid {os.getuid()})", mail["Received"])
+            self.assertEqual(list((self.home / "drop").iterdir()), [])
+            name = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+            self.assertIn("unix:" + name, self.server.run("why", "bob@example.test").stdout)
+
+    def test_by_the_folder_while_the_server_is_stopped(self):
+        with self.server:
+            self.assertEqual(stat.S_IMODE((self.home / "drop").stat().st_mode), 0o3733)
+            self.server.stop()
+            self.send("-v", "bob")
+            self.assertEqual(len(list((self.home / "drop").iterdir())), 1)
+            self.server.start()
+            [mail] = self.got("bob")
+            self.assertEqual(mail["Subject"], "x")
+            self.assertIn(f"(Postern, from userid {os.getuid()})", mail["Received"])
+            wait_until(lambda: not list((self.home / "drop").iterdir()), "an empty drop folder")
+
+    def test_bcc_gets_it_and_nobody_sees_that(self):
+        with self.server:
+            self.send("-t", "-oi", text="To: alice@example.test\nBcc: bob@example.test\nSubject: s\n\n.\nhi\n")
+            for name in ("alice", "bob"):
+                [mail] = self.got(name)
+                self.assertIsNone(mail["Bcc"])
+                self.assertNotIn("bob@", mail.as_string().replace("for <bob@example.test>", "").replace("Delivered-To: bob@", ""))
+                self.assertIn(".\nhi", mail.get_payload().replace("\r", ""))
+
+    def test_nobody_of_that_name(self):
+        with self.server:
+            done = self.send("nobody@example.test", code=67)  # EX_NOUSER
+            self.assertIn("550 5.1.1", done.stderr)
+            self.assertEqual(list((self.home / "drop").iterdir()), [])
+            self.assertEqual(self.server.queued(), 0)
+
+    def test_one_of_two_is_nobody(self):
+        """The folder takes it: the other one gets it, the sender a report."""
+        with self.server:
+            self.send("-f", "alice@example.test", "bob@example.test", "nobody@example.test")
+            self.got("bob")
+            [report] = self.got("alice")
+            self.assertIn("nobody@example.test", report.as_string())
+
+    @unittest.skipUnless(shutil.which("mail.mailutils"), "mailutils is not installed")
+    def test_mailutils(self):
+        with self.server:
+            self.send("-E", f"set sendmail=sendmail:{PROGRAM}", "-s", "Hello there", "bob@example.test", text="A line.\n.\nMore.\n",
+                      program=("mail.mailutils",))
+            [mail] = self.got("bob")
+            self.assertEqual(mail["Subject"], "Hello there")
+            self.assertIn("More.", mail.get_payload())
+
+    @unittest.skipUnless(os.getuid() == 0, "only root may become another user")
+    def test_another_user_sends(self):
+        with self.server:
+            self.send("bob@example.test", program=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM))
+            [mail] = self.got("bob")
+            self.assertIn("(Postern, from userid 65534)", mail["Received"])
+            self.assertTrue(mail["From"].endswith("nobody@example.test>") or mail["From"] == "nobody@example.test", mail["From"])
+
+    def test_mailq_and_the_suppression_list(self):
+        with self.server:
+            self.assertIn("empty", self.send("-bp").stdout)
+            run = self.server.run
+            run("suppress", "add", "Ann@far.example", "--reason", "unsubscribed", "--scope", "@news.example", "--days", 3)
+            [row] = [json.loads(line) for line in run("suppress", "list", "far", "--json").stdout.splitlines()]
+            self.assertEqual((row["recipient"], row["scope"], row["reason"]), ("ann@far.example", "@news.example", "unsubscribed"))
+            self.assertIn("unsubscribed", run("suppress", "list").stdout)
+            self.assertIn("Nobody", run("suppress", "list", "near").stdout)
+            self.assertEqual(run("suppress", "remove", "ann@far.example", check=False).returncode, 1)  # it is of a narrower scope
+            self.assertIn("again", run("suppress", "remove", "ann@far.example", "--scope", "@news.example").stdout)
+            self.assertIn("Nobody", run("suppress", "list").stdout)
+            self.assertEqual(run("suppress", "add", "x@far.example", "--reason", "boredom", check=False).returncode, 2)
+
+    def test_a_local_listener_on_a_port_is_refused_with_its_place(self):
+        self.server.write(extra=f'[[smtp.listener]]\nname = "local"\naddress = "{HOST}:0"\nrole = "local"\n')
+        done = self.server.run("check", check=False)
+        self.assertEqual(done.returncode, 1)
+        line = self.server.config_file.read_text().splitlines().index(f'address = "{HOST}:0"') + 1
+        self.assertRegex(done.stderr + done.stdout, rf"postern.toml:{line}:11: .*Unix socket")
 
 
 if __name__ == "__main__":
