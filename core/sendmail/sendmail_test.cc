@@ -151,6 +151,14 @@ class ScriptedServer {
 
 // --- the command line -----------------------------------------------------------------------------------------------
 
+TEST_CASE("without a file the server is looked for where its defaults have it") {
+  const auto settings = parse_settings("", "sendmail.conf");
+  REQUIRE(settings);
+  CHECK(settings->drop == "/var/spool/postern/drop");  // Pickup::folder_for in modules/queue
+  CHECK(settings->control == "/var/lib/postern/control.sock");
+  CHECK(settings->socket == "/run/postern/submission.sock");
+}
+
 TEST_CASE("flags stand together or alone, with values behind them or in the next word") {
   const Options cron = options({"-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root"});
   CHECK(cron.full_name == "CronDaemon");
