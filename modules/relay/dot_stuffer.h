@@ -6,6 +6,8 @@
 // Owner: one transaction. Costs one pass; octets that need no change are appended in long runs.
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <string_view>
 
 namespace postern::relay {
@@ -33,40 +35,39 @@ void DotStuffer::feed(std::string_view piece, Put&& put) {
     line_start_ = true;
     cr_ = false;
   }
-  while (!piece.empty()) {
-    if (line_start_ && piece.front() == '.') put(std::string_view("."));
-    // A run ends where something must be written that is not in the piece.
-    std::size_t at = 0;
-    std::size_t resume = piece.size();
-    std::size_t end = piece.size();
+  const char* const end = piece.data() + piece.size();
+  const auto next = [end](const char* at, char wanted) {
+    const void* found = std::memchr(at, wanted, static_cast<std::size_t>(end - at));
+    return found ? static_cast<const char*>(found) : end;
+  };
+  const char* written = piece.data();  // up to here
+  const char* cr = nullptr;            // the next one, kept while it is ahead; `end`: none is left
+  for (const char* at = piece.data(); at != end;) {
+    if (line_start_ && *at == '.') {
+      if (at != written) put(std::string_view(written, at));
+      put(std::string_view("."));
+      written = at;
+    }
     line_start_ = false;
-    while (true) {
-      at = piece.find_first_of("\r\n", at);
-      if (at == piece.npos) break;
-      if (piece[at] == '\r' && at + 1 == piece.size()) {
-        cr_ = true;
-        end = at;
-        break;
-      }
-      if (piece[at] == '\r' && piece[at + 1] == '\n') {
-        at += 2;
-        if (at < piece.size() && piece[at] != '.') continue;
-        line_start_ = true;
-        end = resume = at;
-        break;
-      }
-      end = at;  // alone
-      resume = at + 1;
-      break;
-    }
-    if (end != 0) put(piece.substr(0, end));
-    if (cr_) return;
-    if (at != piece.npos && end != resume) {
-      put(std::string_view("\r\n"));
+    const char* lf = next(at, '\n');
+    if (!cr || cr < at) cr = next(at, '\r');
+    if (lf == end && cr == end) break;
+    if (lf != end && cr + 1 == lf) {  // a line like most
+      at = lf + 1;
       line_start_ = true;
+      continue;
     }
-    piece.remove_prefix(resume);
+    const char* alone = std::min(cr, lf);
+    if (alone != written) put(std::string_view(written, alone));
+    if (alone == cr && cr + 1 == end) {
+      cr_ = true;
+      return;
+    }
+    put(std::string_view("\r\n"));
+    line_start_ = true;
+    written = at = alone + 1;
   }
+  if (written != end) put(std::string_view(written, end));
 }
 
 template <class Put>
