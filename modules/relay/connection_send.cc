@@ -18,15 +18,20 @@ bool too_many(const Reply& reply) {
   return (reply.code == 452 || reply.code == 552) && (reply.enhanced.empty() || reply.enhanced.ends_with(".5.3"));
 }
 
-Outcome outcome_of(const Reply& reply) {
-  return {reply.positive()    ? Outcome::Kind::kDelivered
-          : reply.permanent() ? Outcome::Kind::kRefused
-                              : Outcome::Kind::kDeferred,
-          reply};
-}
-
 Reply unsound(const Reply& said, std::string_view to) {
   return {451, "4.5.0", fmt::format("{} was answered with {} {}", to, said.code, said.text)};
+}
+
+/// RFC 5321 §4.2.1: only 2yz says that it was done. A 3yz wants more of us, where nothing more comes.
+bool done(const Reply& reply) {
+  return reply.code >= 200 && reply.code < 300;
+}
+
+/// `to`: what was answered, should the answer be none.
+Outcome outcome_of(const Reply& reply, std::string_view to) {
+  if (done(reply)) return {Outcome::Kind::kDelivered, reply};
+  if (reply.positive()) return {Outcome::Kind::kDeferred, unsound(reply, to)};
+  return {reply.permanent() ? Outcome::Kind::kRefused : Outcome::Kind::kDeferred, reply};
 }
 
 }  // namespace
@@ -41,6 +46,7 @@ struct Connection::Flight {
   bool chunk = false;
   bool mail_accepted = false;
   bool closing = false;    // 421, or the spool failed: nothing more comes of this connection
+  bool confused = false;   // it answered what is no answer: nobody knows what it waits for
   bool text_sent = false;  // with its end
   bool ended = false;      // the reply that ends the transaction has come
 
@@ -75,7 +81,7 @@ Task<Sent> Connection::send(Mail& mail) {
     mail.content.rewind();
     usable_ = false;
     co_await transact(flight);
-    usable_ = !flight.closing;
+    usable_ = !flight.closing && !flight.confused;
   } catch (const Cancelled&) {
     throw;
   } catch (const TimedOut&) {
@@ -100,7 +106,7 @@ void Connection::last_words(Flight& flight) {
   }
   for (std::size_t at = 0; at < flight.accepted.size(); ++at)
     if (flight.accepted[at] && flight.sent.outcomes[at].kind == Outcome::Kind::kNone)
-      flight.sent.outcomes[at] = outcome_of(reply());
+      flight.sent.outcomes[at] = outcome_of(reply(), "the text");
 }
 
 /// What is still open when the transaction has ended, one way or another.
@@ -108,12 +114,15 @@ void Connection::finish(Flight& flight, std::string_view lost) {
   Sent& sent = flight.sent;
   if (!lost.empty()) {
     sent.failure = {451, "4.4.2", std::string(lost)};
-    sent.maybe_sent = flight.text_sent && flight.count == 0 && !flight.ended;
     if (flight.text_sent && !flight.ended)
-      for (std::size_t at = 0; at < flight.accepted.size(); ++at)
-        if (flight.accepted[at] && sent.outcomes[at].kind == Outcome::Kind::kNone)
+      for (std::size_t at = 0; at < flight.accepted.size(); ++at) {
+        if (sent.outcomes[at].kind != Outcome::Kind::kNone) continue;
+        if (flight.accepted[at])
           sent.outcomes[at] = {Outcome::Kind::kReplyLost,
                                {451, "4.4.2", "all was sent, and the reply did not come: " + std::string(lost)}};
+        else  // the reply to its RCPT is lost, too; it may have been a yes
+          sent.maybe_sent = true;
+      }
   }
   if (sent.failure.code == 250) sent.failure = {451, "4.5.0", "the host said nothing of this recipient"};
 }
@@ -191,11 +200,12 @@ Task<void> Connection::one_by_one(Flight& flight) {
   line.resize(line.size() - 2);
   const Reply said = co_await ask(line, timeout_.mail);
   flight.sent.heard = true;
-  flight.mail_accepted = said.positive();
+  flight.mail_accepted = done(said);
+  flight.confused = said.positive() && !flight.mail_accepted;
   flight.closing = said.code == 421;
   if (flight.closing) flight.sent.failure = said;
-  if (!said.positive() && !flight.closing) flight.all(outcome_of(said));
-  if (!said.positive()) co_return;
+  if (!flight.mail_accepted && !flight.closing) flight.all(outcome_of(said, "MAIL"));
+  if (!flight.mail_accepted) co_return;
   for (std::size_t at = 0; at < flight.accepted.size(); ++at) {
     line.clear();
     append_rcpt(line, flight.mail.envelope.recipients[flight.mail.recipients[at]], can_);
@@ -209,13 +219,14 @@ void Connection::take_rcpt(Flight& flight, std::size_t at, const Reply& said) {
   if (said.code == 421) {
     flight.closing = true;
     flight.sent.failure = said;
-  } else if (said.positive()) {
+  } else if (done(said)) {
     flight.accepted[at] = true;
     ++flight.count;
   } else if (too_many(said) && flight.count > 0) {
     flight.sent.outcomes[at] = {Outcome::Kind::kTooMany, said};
   } else {
-    flight.sent.outcomes[at] = outcome_of(said);
+    flight.sent.outcomes[at] = outcome_of(said, "RCPT");
+    flight.confused |= said.positive();
   }
 }
 
@@ -231,13 +242,14 @@ Task<void> Connection::envelope_replies(Flight& flight) {
   if (!take_reply()) co_await wait_reply(timeout_.mail);
   flight.sent.heard = true;
   const Reply said = reply();
-  flight.mail_accepted = said.positive();
+  flight.mail_accepted = done(said);
+  flight.confused = said.positive() && !flight.mail_accepted;
   if (said.code == 421) {
     flight.closing = true;
     flight.sent.failure = said;
     co_return;
   }
-  if (!said.positive()) flight.all(outcome_of(said));
+  if (!flight.mail_accepted) flight.all(outcome_of(said, "MAIL"));
   for (std::size_t at = 0; at < flight.accepted.size(); ++at) {
     if (!take_reply()) co_await wait_reply(timeout_.rcpt);
     if (flight.mail_accepted || reply().code == 421) take_rcpt(flight, at, reply());
@@ -280,7 +292,7 @@ Task<void> Connection::by_data(Flight& flight) {
       flight.sent.failure = said;
       co_return;
     }
-    flight.all_accepted(outcome_of(said.positive() ? unsound(said, "DATA") : said));
+    flight.all_accepted(outcome_of(said.positive() ? unsound(said, "DATA") : said, "DATA"));
     flight.closing = said.positive();
     co_return;
   }
@@ -361,9 +373,10 @@ Task<void> Connection::final_replies(Flight& flight) {
     if (!take_reply()) co_await wait_reply(timeout_.final_dot);
     if (flight.count == 0) break;
     if (flight.line.prdr && reply().code == 353) co_return co_await prdr_replies(flight);
-    Outcome outcome = outcome_of(reply());
-    outcome.dsn_handed_on = can_.dsn && reply().positive();
-    good = reply().positive();
+    Outcome outcome = outcome_of(reply(), "the text");
+    good = done(reply());
+    outcome.dsn_handed_on = can_.dsn && good;
+    flight.confused |= reply().positive() && !good;
     flight.closing |= reply().code == 421;
     if (lmtp)
       flight.sent.outcomes[at] = outcome;
@@ -374,16 +387,28 @@ Task<void> Connection::final_replies(Flight& flight) {
   flight.ended = flight.count != 0 && (good || !flight.chunk || lmtp);
 }
 
-/// PRDR: one reply for each, then one for the message, which says nothing new.
+/// PRDR: one reply for each, then one for the message. A no to one of them stands at once; a yes holds only when the
+/// message gets one, too: until then it may have been taken, and no more than that.
 Task<void> Connection::prdr_replies(Flight& flight) {
+  std::vector<Outcome> yes(flight.accepted.size());
   for (std::size_t at = 0; at < flight.accepted.size(); ++at) {
     if (!flight.accepted[at]) continue;
     if (!take_reply()) co_await wait_reply(timeout_.final_dot);
-    flight.sent.outcomes[at] = outcome_of(reply());
-    flight.sent.outcomes[at].dsn_handed_on = can_.dsn && reply().positive();
+    Outcome outcome = outcome_of(reply(), "the text");
+    const bool well = outcome.kind == Outcome::Kind::kDelivered;
+    outcome.dsn_handed_on = can_.dsn && well;
+    flight.confused |= reply().positive() && !well;
+    flight.closing |= reply().code == 421;
+    (well ? yes : flight.sent.outcomes)[at] = std::move(outcome);
   }
   if (!take_reply()) co_await wait_reply(timeout_.final_dot);
-  flight.ended = true;
+  const bool good = done(reply());
+  flight.confused |= reply().positive() && !good;
+  flight.closing |= reply().code == 421;
+  for (std::size_t at = 0; at < yes.size(); ++at)
+    if (yes[at].kind == Outcome::Kind::kDelivered)
+      flight.sent.outcomes[at] = good ? std::move(yes[at]) : outcome_of(reply(), "the text");
+  flight.ended = good || !flight.chunk;
 }
 
 }  // namespace postern::relay
