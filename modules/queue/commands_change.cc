@@ -87,7 +87,7 @@ Task<Result<Json>> hold_one(QueueService& queue, const ControlRequest& request, 
 }
 
 Seed seed_for(const MessageReader& message, WallTime now) {
-  return {.id = message.info().id, .due = now, .label = message.info().label, .forced = true};
+  return {.id = message.info().id, .due = now, .label = message.info().label, .forced = true, .unsettled = true};
 }
 
 /// Quarantined recipients get a route mark, which tells the shard that they may go; then the hold is lifted.

@@ -23,11 +23,15 @@ namespace postern::queue {
 
 struct Item;
 
+/// What the note of an attempt mark begins with once all of the message has left and no answer came.
+inline constexpr std::string_view kMaybeSent = "maybe sent; ";
+
 /// Where one recipient stands, as far as the queue needs it.
 struct Standing {
   RecipientState state = RecipientState::kWaiting;
   std::uint16_t attempts = 0;
-  bool ended = false;  ///< given up; its sender is to be told, and then it is done
+  bool ended = false;       ///< given up; its sender is to be told, and then it is done
+  bool maybe_sent = false;  ///< all of it left once, and no answer came: a failure must say so
   WallTime next{};
 };
 
@@ -69,6 +73,7 @@ struct Active {
   unsigned running = 0;               ///< of them: under way
   bool expanded = false;              ///< parts have been made
   bool tell_later = false;            ///< the reports could not be sent now
+  bool noted = false;                 ///< lazy marks were given to the spool
   std::optional<WallTime> next;       ///< the earliest instant at which something of it is due again
   std::string hold;                   ///< why what is left cannot go on by itself
 
@@ -102,6 +107,7 @@ struct Item {
   bool again : 1 = false;     ///< what is known of it is out of date: read it again when its turn comes or ends
   bool expire : 1 = false;    ///< an administrator wants it to fail
   bool recalled : 1 = false;  ///< taken back while under way: what is not beyond it ends with this turn
+  bool unsettled : 1 = false;  ///< marks of its last turn may still be on their way to the disk
 
   bool stopped() const { return dropped || again || recalled; }
 };

@@ -130,6 +130,7 @@ void Shard::adopt_one(const Seed& seed) {
   item->suspect = seed.suspect;
   item->forced = seed.forced;
   item->expire = seed.expire;
+  item->unsettled = seed.unsettled;
   if (seed.due > home_.wall() && !seed.forced)
     wait_until(*item, seed.due);
   else

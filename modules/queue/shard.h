@@ -76,6 +76,7 @@ struct Seed {
   bool forced = false;   ///< at once, whatever its schedule says
   bool held = false;     ///< until somebody releases it: only `placed` is of interest
   bool expire = false;   ///< it is to fail now
+  bool unsettled = false;  ///< marks about it may still be on their way to the disk
 };
 
 /// What an attempt that did not serve a recipient came to.
@@ -190,6 +191,7 @@ class Shard final : private TimerNode {
   std::optional<std::size_t> next_step(Item& item);
   Recipients undone(const Active& active, const PlanStep& step, bool forced, WallTime now) const;
   void settle(Item& item);
+  Task<bool> settled(Item* item);
   Task<void> load(Item* item);
   Task<void> hold(Item* item, std::string why);
   Task<void> run_step(Item* item, std::size_t number);

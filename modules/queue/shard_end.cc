@@ -24,6 +24,7 @@ Failure Failure::of(const Fault& fault) {
 void Shard::finish(Item& item, const Recipients& who, std::uint32_t lead) {
   Active& active = *item.active;
   const auto age = home_.wall() - active.accepted;
+  active.noted = true;
   for (const std::uint32_t one : who) {
     active.recipients[one].state = RecipientState::kDone;
     if (one != lead) parts_.spool.done_lazily(home_, item.id, one);
@@ -65,6 +66,7 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     Standing& standing = active.recipients[one];
     if (standing.state == RecipientState::kDone || standing.ended) continue;
     if (failure.attempted && standing.attempts < 0xFFFF) ++standing.attempts;
+    standing.maybe_sent = standing.maybe_sent || failure.reply_lost;
     auto next = route.schedule.next(when, standing.attempts, now, home_.random());
     if (next && failure.retry_after) next = std::min(later(now, *failure.retry_after), when.expiry);
     if (!next && placed) next = later(now, route.schedule.retry.back());
@@ -80,16 +82,18 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
                       .host = failure.host,
                       .attempts = standing.attempts,
                       .last_attempt = now,
-                      .may_have_been_delivered = failure.reply_lost || standing.state == RecipientState::kDotSent});
+                      .may_have_been_delivered = standing.maybe_sent});
       continue;
     }
     const bool warn = standing.next <= when.warn && now >= when.warn;
     if (warn) warn_of_delay(item, one, failure, when);
     standing.next = *next;
     active.due_at(*next);
-    if (!placed && (failure.attempted || warn))
-      parts_.spool.change_lazily(
-          home_, parts_.spool.attempted(item.id, one, standing.attempts, *next, failure.note.substr(0, kNoteLimit)));
+    if (placed || (!failure.attempted && !warn)) continue;
+    active.noted = true;
+    const std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) + failure.note;
+    parts_.spool.change_lazily(
+        home_, parts_.spool.attempted(item.id, one, standing.attempts, *next, note.substr(0, kNoteLimit)));
   }
 }
 
@@ -132,6 +136,7 @@ Task<void> Shard::tell(Item* item) {
 void Shard::end_failed(Item& item, const Outcome& outcome) {
   Active& active = *item.active;
   active.recipients[outcome.recipient].state = RecipientState::kDone;
+  active.noted = true;
   parts_.spool.done_lazily(home_, item.id, outcome.recipient);
   parts_.metrics.failed.add(home_.index());
   log_.info("queue.failed",

@@ -74,7 +74,7 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
                            .host = result.host,
                            .attempts = standing.attempts,
                            .last_attempt = home_.wall(),
-                           .may_have_been_delivered = result.reply_lost || standing.state == RecipientState::kDotSent});
+                           .may_have_been_delivered = result.reply_lost || standing.maybe_sent});
   }
   if (!result.attempted)
     destination.closed_until = later(home_.wall(), result.retry_after.value_or(1s));

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration kSpoolPause = 5s;  // before a message is read again that the spool could not read just now
 constexpr std::string_view kGateway = "gateway ";  // of a route mark: an administrator's choice
+constexpr std::uint32_t kNobody = ~0U - 1;         // a recipient that no message has: its mark changes nothing
 
 Result<std::unique_ptr<Active>> active_from(const MessageReader& reader, const Teller* teller) {
   auto envelope = Envelope::decode(reader.envelope());
@@ -26,7 +27,8 @@ Result<std::unique_ptr<Active>> active_from(const MessageReader& reader, const T
   active->accepted = info.id.arrival();
   for (std::uint32_t i = 0; i < info.recipients.size(); ++i) {
     const RecipientInfo& from = info.recipients[i];
-    active->recipients.push_back({from.state, from.attempts, false, from.next_attempt});
+    const bool maybe_sent = from.state == RecipientState::kDotSent || from.note.starts_with(kMaybeSent);
+    active->recipients.push_back({from.state, from.attempts, false, maybe_sent, from.next_attempt});
     if (from.state == RecipientState::kPlaced) active->tokens.emplace(i, from.note);
     if (from.route.starts_with(kGateway))
       active->reroutes.emplace(i, from.route.substr(kGateway.size()));
@@ -53,7 +55,21 @@ Reply bounce_reply(const PlanStep& step) {
 
 }  // namespace
 
+/// The spool shows marks once they are written, and lazy ones are not in a hurry. Whatever was noted of the message is
+/// there when a mark that comes behind it is: who read it earlier would do again what has been done.
+Task<bool> Shard::settled(Item* item) {
+  if (!item->unsettled) co_return true;
+  const auto written = co_await parts_.spool.done(home_, item->id, kNobody);
+  item->unsettled = !written;
+  co_return written.has_value();
+}
+
 Task<void> Shard::load(Item* item) {
+  if (!co_await settled(item)) {
+    --local_running_;
+    if (item->dropped) co_return erase(*item);
+    co_return wait_until(*item, later(home_.wall(), kSpoolPause));
+  }
   auto reader = co_await parts_.spool.open(home_, item->id);
   --local_running_;
   if (item->dropped) co_return erase(*item);
@@ -130,7 +146,7 @@ Shard::Recipients Shard::due_of(Item& item, const PlanStep& step) {
                         .host = {},
                         .attempts = active.recipients[one].attempts,
                         .last_attempt = now,
-                        .may_have_been_delivered = active.recipients[one].state == RecipientState::kDotSent});
+                        .may_have_been_delivered = active.recipients[one].maybe_sent});
   const WallTime not_before = std::max(step.not_before, active.envelope.hold_until.value_or(WallTime{}));
   const Recipients left = undone(active, step, true, now);
   if (left.empty()) return left;
@@ -152,6 +168,7 @@ bool Shard::enter_step(Item& item, std::size_t number) {
   if (due.empty()) return false;
   switch (step.kind) {
     case PlanStep::Kind::kDiscard:
+      active.noted = true;
       for (const std::uint32_t one : left) {
         active.recipients[one].state = RecipientState::kDone;
         parts_.spool.done_lazily(home_, item.id, one);
@@ -293,10 +310,8 @@ void Shard::end_running(Item& item) {
 Task<std::optional<Fault>> Shard::carry_out(Item& item, std::size_t number, Recipients who) {
   const PlanStep& step = item.active->plan.steps[number];
   if (step.kind != PlanStep::Kind::kDeliver) return release(item, step, std::move(who));
-  // One mailbox, one copy: a token among them answers for all, also for those that are due later.
-  auto all = undone(*item.active, step, true, home_.wall());
-  const bool placed = std::ranges::any_of(all, [&](std::uint32_t one) { return item.active->tokens.contains(one); });
-  return deliver(item, step, step.account, placed ? std::move(all) : std::move(who));
+  // One mailbox, one copy: it is for all of them, also for those that are due later.
+  return deliver(item, step, step.account, undone(*item.active, step, true, home_.wall()));
 }
 
 /// All steps and parts have been looked at, and none is under way.
@@ -314,6 +329,7 @@ void Shard::settle(Item& item) {
     item.again = false;
     if (suspect_ == &item) suspect_ = nullptr;
     item.suspect = false;
+    item.unsettled = item.unsettled || active.noted;
     clear_active(item);
     return make_ready(item);
   }

@@ -12,6 +12,7 @@ namespace postern::queue {
 void Shard::wait_until(Item& item, WallTime due) {
   if (suspect_ == &item) suspect_ = nullptr;
   item.suspect = false;  // it came through a turn, or has not had one yet and gets it alone enough
+  item.unsettled = item.unsettled || (item.active && item.active->noted);
   clear_active(item);
   item.state = Item::State::kWaiting;
   item.forced = false;

@@ -62,7 +62,7 @@ struct Letter {
   bool eight_bit = false;
   std::vector<LetterRecipient> recipients;
   std::optional<Instant> recalled;  ///< all that was left of it
-  bool maybe_recalled = false;      ///< some of it, or the answer was lost
+  bool maybe_recalled = false;      ///< some of it, or nobody knows how much
 };
 
 class Ledger {

@@ -102,7 +102,9 @@ std::unique_ptr<Spool> open(World& world, const ServerSettings& settings) {
   SpoolHost host{.env = world.env,
                  .journal = world.sim.make_lane("journal"),
                  .keeper = world.sim.make_lane("keeper"),
-                 .report = {}};
+                 .report = [log = Log(world.log)](const SpoolReport& what) {
+                   log.warn("spool.report", {{"what", what.detail}});
+                 }};
   auto opened = open_spool(settings.spool, std::move(host));
   if (!opened) {
     world.ledger.fail("the spool cannot be opened: " + opened.error().detail);
@@ -262,11 +264,11 @@ Task<void> Server::carry_out(std::string name, MessageId id) {
     request.args = {{"all", "yes"}, {"confirm", "yes"}};
   Letter* letter = world_.ledger.find(id);
   const bool recall = name == "queue.recall" && letter != nullptr;
-  if (recall) letter->maybe_recalled = true;  // until its answer says more
+  // Also when it is too late: what is under way then is not tried a second time.
+  if (recall) letter->maybe_recalled = true;
   Rows rows;
   const auto answer = co_await parts_->desk.handlers.at(name)(std::move(request), rows);
   if (!recall || world_.dead) co_return;
-  if (!answer && answer.error().code == "queue.too_late") letter->maybe_recalled = false;
   if (answer && !rows.all.empty() && rows.all[0].find("\"too_late\":0") != std::string::npos)
     letter->recalled = world_.sim.now();
 }
