@@ -131,14 +131,13 @@ void Ledger::take_entry(Instant now, const std::string& where, const Report& rep
 }
 
 void Ledger::says(Instant now, std::string_view event, std::string_view id, std::string_view recipient) {
-  static_cast<void>(now);
   if (dead_) return;
   Letter* letter = nullptr;
   LetterRecipient* one = recipient_of(std::string(recipient), &letter);
   if (one == nullptr || letter->id.to_string() != id) return;
   if (event == "queue.failed") ++one->says_failed;
   if (event != "queue.delivered") return;
-  ++one->says_delivered;
+  one->says_delivered.push_back(now);
   if (one->taken.empty() && one->published.empty())
     fail(name_of(*letter, *one) + ": the log says that it was delivered, and nobody got it");
 }
@@ -200,7 +199,12 @@ void Ledger::check_mailbox(const std::string& what, const LetterRecipient& one) 
 void Ledger::check_repeats(const std::string& what, const LetterRecipient& one) {
   for (std::size_t at = 0; at + 1 < one.taken.size(); ++at) {
     const Taken& first = one.taken[at];
-    if (!first.reply_sent || interrupted_between(first.at, one.taken[at + 1].at)) continue;
+    // An answer is noted when all of its attempt has ended; a crash before that loses it.
+    const auto said = std::ranges::lower_bound(one.says_delivered, first.at);
+    const Instant noted = said == one.says_delivered.end() ? one.taken[at + 1].at : *said;
+    const bool lost = std::ranges::any_of(
+        interruptions_, [&](const Interruption& each) { return each.at >= first.at && each.since <= noted; });
+    if (!first.reply_sent || lost || interrupted_between(noted, one.taken[at + 1].at)) continue;
     fail(fmt::format("{} was sent again without need: {} took it at {:.6f} and said so, {} again at {:.6f}", what,
                      first.host, seconds(first.at), one.taken[at + 1].host, seconds(one.taken[at + 1].at)));
   }

@@ -45,7 +45,7 @@ struct LetterRecipient {
 
   std::vector<Taken> taken;
   std::vector<Instant> published;
-  unsigned says_delivered = 0;  ///< lines of the log
+  std::vector<Instant> says_delivered;  ///< lines of the log
   unsigned says_failed = 0;
   std::map<std::string, unsigned> told;  ///< reports that arrived, "failed/ID": how often
   std::optional<Instant> first_told;     ///< of a failure
