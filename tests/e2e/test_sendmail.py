@@ -159,7 +159,7 @@ class WithServer(unittest.TestCase):
             self.assertIn(f"(Postern, from userid {os.getuid()})", mail["Received"])
             self.assertEqual(list((self.home / "drop").iterdir()), [])
             name = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-            self.assertIn("unix:" + name, self.server.run("why", "bob@example.test").stdout)
+            wait_until(lambda: "unix:" + name in self.server.run("why", "bob@example.test", check=False).stdout, "the trail")
 
     def test_by_the_folder_while_the_server_is_stopped(self):
         with self.server:
