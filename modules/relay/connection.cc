@@ -98,7 +98,7 @@ Task<std::optional<Connection::Failure>> Connection::converse(const Opening& ope
   if (!failed) failed = co_await greeting();
   if (!failed) failed = co_await hello(opening);
   if (!failed && !stream_->secure()) failed = co_await start_tls(opening);
-  if (!failed && opening.login) failed = co_await log_in(*opening.login);
+  if (!failed && opening.login) failed = co_await log_in(opening);
   if (!failed && opening.xclient && opening.client && can_.xclient) failed = co_await xclient(opening);
   co_return failed;
 }
@@ -194,11 +194,15 @@ void Connection::report(const Opening& opening, TlsOutcome::Result result, std::
                            .info = stream_->tls_info()});
 }
 
-/// RFC 4954. A password never leaves without TLS. What the host says of our log-in is no reason to refuse a sender's
-/// mail: it waits until the administrator has mended it.
-Task<std::optional<Connection::Failure>> Connection::log_in(const Login& login) {
+/// RFC 4954. A password never leaves without TLS, nor for a host that has not proved who it is. What the host says of
+/// our log-in is no reason to refuse a sender's mail: it waits until the administrator has mended it.
+Task<std::optional<Connection::Failure>> Connection::log_in(const Opening& opening) {
+  const Login& login = *opening.login;
   if (!stream_->secure())
     co_return Failure{Stage::kAuth, lost_reply("4.7.0", "the route logs in, which needs TLS, and there is none")};
+  if (!may_log_in(opening.way, level_))
+    co_return Failure{Stage::kAuth,
+                      lost_reply("4.7.0", "the route logs in, and the host's certificate was not to be verified")};
   if (!can_.auth_plain && !can_.auth_login)
     co_return Failure{Stage::kAuth, lost_reply("4.7.0", "the host offers neither AUTH PLAIN nor AUTH LOGIN")};
   Reply said;

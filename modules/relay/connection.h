@@ -78,7 +78,7 @@ class Connection {
   Task<std::optional<Failure>> hello(const Opening& opening);
   Task<std::optional<Failure>> start_tls(const Opening& opening);
   Task<std::optional<Failure>> handshake(const Opening& opening);
-  Task<std::optional<Failure>> log_in(const Login& login);
+  Task<std::optional<Failure>> log_in(const Opening& opening);
   Task<std::optional<Failure>> xclient(const Opening& opening);
   void report(const Opening& opening, TlsOutcome::Result result, std::string detail) const;
   Task<Reply> ask(std::string command, Duration timeout);

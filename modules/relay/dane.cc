@@ -39,7 +39,8 @@ DaneFinding none(std::string text) {
 }  // namespace
 
 std::string why_no_dane(const TlsQuestion& question) {
-  if (!question.smarthost && !question.mx_authenticated) return "the MX of " + question.domain + " are not signed";
+  if ((!question.smarthost || question.from_mx) && !question.mx_authenticated)
+    return "the MX of " + question.domain + " are not signed";
   if (!question.addresses.authenticated) return "the addresses of " + question.host.name + " are not signed";
   return {};
 }

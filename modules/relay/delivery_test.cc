@@ -433,20 +433,27 @@ TEST_CASE("octets behind the 220 of STARTTLS are an injection, and end the conne
   }
 }
 
-TEST_CASE("a route that logs in sends nothing without TLS") {
+TEST_CASE("a route that logs in sends nothing without TLS, and wants a verified host unless it says otherwise") {
   const auto file = std::filesystem::temp_directory_path() / ("relay-test-" + random_base32(8));
   std::ofstream(file) << "hop:user:secret\n";
   std::filesystem::permissions(file, std::filesystem::perms::owner_read);
-  World world(
-      fmt::format("credentials_file = \"{}\"\n[[delivery.route]]\nname = \"r\"\ndomains = [\"*\"]\n"
-                  "to = [\"[192.0.2.3]\"]\ncredentials = \"hop\"\n",
-                  file.string()));
-  FakeHost host(world, "192.0.2.3");
-  host.extensions.push_back("AUTH PLAIN LOGIN");
-  const auto results = world.deliver(*world.mail("a@here.example", {"b@example.org"}));
-  CHECK(results[0].kind == Kind::kDeferred);
-  CHECK(results[0].reply.enhanced == "4.7.0");
-  for (const std::string& line : host.commands) CHECK(!line.starts_with("AUTH"));
+  for (const bool any : {true, false})
+    for (const char* plan : {"", "opportunistic", "none"}) {
+      CAPTURE(any);
+      CAPTURE(plan);
+      World world(
+          fmt::format("credentials_file = \"{}\"\n[[delivery.route]]\nname = \"r\"\ndomains = [\"*\"]\n"
+                      "to = [\"[192.0.2.3]\"]\ncredentials = \"hop\"\n{}",
+                      file.string(), any ? "tls = \"opportunistic\"\n" : ""));
+      FakeHost host(world, "192.0.2.3");
+      host.extensions.push_back("AUTH PLAIN LOGIN");
+      auto letter = world.mail("a@here.example", {"b@example.org"});
+      if (*plan) letter->step.options["tls"] = plan;  // must not weaken the route
+      const auto results = world.deliver(*letter);
+      CHECK(results[0].kind == Kind::kDeferred);
+      CHECK(results[0].reply.enhanced == (any ? "4.7.0" : "4.7.4"));  // the latter: "TLS is required"
+      for (const std::string& line : host.commands) CHECK(!line.starts_with("AUTH"));
+    }
   std::filesystem::remove(file);
 }
 

@@ -165,7 +165,25 @@ TEST_CASE("settings that contradict each other are reported with their places") 
   CHECK(complaints("[[delivery.route]]\nname = \"a\"\nto = [\"h:x\"]\n").find("port") != std::string::npos);
   CHECK(complaints("[[delivery.route]]\nname = \"a\"\ncredentials = \"x\"\n").find("credentials_file") !=
         std::string::npos);
+  const std::string log_in =
+      "[delivery]\ncredentials_file = \"f\"\n[[delivery.route]]\nname = \"a\"\nto = [\"h.example\"]\n"
+      "credentials = \"x\"\n";
+  CHECK(complaints(log_in).empty());
+  CHECK(complaints(log_in + "tls = \"dane\"\n").empty());
+  CHECK(complaints(log_in + "tls = \"encrypt\"\n").find("delivery.password-unverified") != std::string::npos);
+  CHECK(complaints(log_in + "tls = \"none\"\n").find("without TLS") != std::string::npos);
   CHECK(complaints("[delivery]\ntls = \"yes\"\n").find("opportunistic") != std::string::npos);
+}
+
+TEST_CASE("a password goes to a verified host, or to any where the route says so") {
+  Way way;
+  CHECK(may_log_in(way, TlsLevel::kVerify));
+  for (const TlsLevel level : {TlsLevel::kNone, TlsLevel::kOpportunistic, TlsLevel::kEncrypt}) {
+    way.trusts_any = false;
+    CHECK_FALSE(may_log_in(way, level));
+    way.trusts_any = true;
+    CHECK(may_log_in(way, level));
+  }
 }
 
 TEST_CASE("log-ins are read from a file that nobody else can read") {

@@ -51,6 +51,14 @@ bool is_tls_word(std::string_view text) {
   return std::ranges::find(kTlsWords, text) != kTlsWords.end();
 }
 
+bool trusts_any_host(std::string_view tls) {
+  return tls == "opportunistic" || tls == "may" || tls == "encrypt";
+}
+
+bool proves_host(std::string_view tls) {
+  return tls == "verify" || tls == "dane" || tls == "mta-sts";
+}
+
 void describe(Schema<RouteSettings>& s) {
   s.table("route", "Where mail of some senders, for some recipients, goes. The first route that matches is taken.");
   s.field("name", &RouteSettings::name, "Its name in logs, and for act.relay { gateway = NAME }.")
@@ -70,8 +78,13 @@ void describe(Schema<RouteSettings>& s) {
       .items(0, 64)
       .check(check_next_hop)
       .example("[smarthost.example.org]:587");
-  s.field("tls", &RouteSettings::tls, "TLS policy of this route. Empty: [delivery] tls.").check(check_tls);
-  s.field("credentials", &RouteSettings::credentials, "Name of a line in credentials_file: AUTH, under TLS only.");
+  s.field("tls", &RouteSettings::tls,
+          "TLS policy of this route. Empty: verify for a route with credentials, else [delivery] tls.")
+      .check(check_tls);
+  s.field(
+      "credentials", &RouteSettings::credentials,
+      "Name of a line in credentials_file: AUTH, under TLS only, and only to a host whose certificate was verified, "
+      "unless tls of this route is encrypt or opportunistic.");
   s.field("source", &RouteSettings::source, "Pool of [[delivery.source]] to connect from. Empty: default.");
   s.field("family", &RouteSettings::family, "Which address family is tried first, or alone.").names(kFamilies);
   s.field("max_connections", &RouteSettings::max_connections, "Instead of [delivery] max_connections.")
@@ -205,6 +218,10 @@ void check_settings(const DeliverySettings& settings, Diagnostics& diagnostics) 
                         "a route by MX must not log in: the password would go to strangers");
     if (!route.credentials.empty() && route.tls == "none")
       diagnostics.error(route.origin("tls"), "a password never travels without TLS");
+    if (!route.credentials.empty() && trusts_any_host(route.tls))
+      diagnostics.warning(route.origin("tls"), "delivery.password-unverified",
+                          "the password of route \"" + route.name + "\" goes to whoever answers in the host's place",
+                          "leave tls out, or say verify or dane");
     if ((route.xclient || route.xforward || route.proxy != ProxyHeader::kNone) && route.to.empty())
       diagnostics.error(route.origin("name"), "xclient, xforward and proxy are for hosts that `to` names");
   }

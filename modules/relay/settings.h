@@ -99,5 +99,9 @@ void check_settings(const DeliverySettings& settings, Diagnostics& diagnostics);
 
 /// The words of TlsQuestion::wanted.
 bool is_tls_word(std::string_view text);
+/// Words under which a host that anybody may have put there is taken for ours, on purpose: TLS without proof.
+bool trusts_any_host(std::string_view tls);
+/// Words under which a host has to prove who it is, or gets nothing.
+bool proves_host(std::string_view tls);
 
 }  // namespace postern::relay

@@ -105,7 +105,10 @@ Policies::Draft Policies::fixed(const TlsQuestion& question, std::string_view wa
                                          : TlsLevel::kOpportunistic;
   if (decision.level == TlsLevel::kVerify) {
     decision.peer.check = TlsPeer::Check::kNames;
-    if (!question.domain.empty() && question.domain != question.host.name)
+    // A stranger who forges an MX can have a certificate for the host that he names.
+    if (question.log_in && question.from_mx && !question.mx_authenticated)
+      decision.peer.names = {question.domain};
+    else if (!question.domain.empty() && question.domain != question.host.name)
       decision.peer.names.push_back(question.domain);
   }
   decision.text = fmt::format("static: {}", to_string(decision.level));
@@ -219,7 +222,8 @@ Task<Policies::Draft> Policies::by_any(TlsQuestion question, Deadline deadline) 
 void Policies::require(Draft& draft, const TlsQuestion& question) {
   TlsDecision& decision = draft.decision;
   if (decision.refusal) return;
-  const bool believed = draft.name_believed || question.smarthost || why_no_dane(question).empty();
+  const bool believed =
+      draft.name_believed || (question.smarthost && !question.from_mx) || why_no_dane(question).empty();
   if (decision.level == TlsLevel::kNone || !believed) {
     const char* why = believed ? "TLS is off for it" : "nothing vouches for its name";
     decision.refusal =

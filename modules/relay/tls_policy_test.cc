@@ -152,6 +152,39 @@ TEST_CASE("behind a CNAME the TLSA of its target go first") {
   CHECK(decision.peer.names == std::vector<std::string>{"real.example.net", "mx.example.org", "example.org"});
 }
 
+TEST_CASE("a configured hop by MX is not vouched for by the configuration, unless its MX are signed") {
+  PolicyWorld world;
+  world.tlsa({3, 1, 1, kKey});
+  auto question = world.question(true);
+  question.smarthost = true;
+  CHECK(world.decide(question).source == TlsSource::kDane);
+  question.mx_authenticated = false;
+  auto decision = world.decide(question);
+  CHECK(decision.level == TlsLevel::kOpportunistic);
+  CHECK(decision.text.starts_with("no dane: the MX of example.org are not signed"));
+  question.require_tls = true;
+  question.addresses.authenticated = false;
+  decision = world.decide(question);
+  REQUIRE(decision.refusal);
+  CHECK(decision.refusal->enhanced == "5.7.30");
+  question.from_mx = false;  // its name is the administrator's
+  CHECK(world.decide(question).level == TlsLevel::kVerify);
+}
+
+TEST_CASE("where a password goes, a certificate for a host that an unsigned MX names proves nothing") {
+  PolicyWorld world("verify");
+  auto question = world.question();
+  question.smarthost = question.log_in = true;
+  CHECK(world.decide(question).peer.names == std::vector<std::string>{"example.org"});
+  question.host.name = "example.org";  // without MX
+  CHECK(world.decide(question).peer.names == std::vector<std::string>{"example.org"});
+  question.host.name = "mx.example.org";
+  question.mx_authenticated = true;
+  CHECK(world.decide(question).peer.names == std::vector<std::string>{"mx.example.org", "example.org"});
+  question.from_mx = question.mx_authenticated = false;
+  CHECK(world.decide(question).peer.names.front() == "mx.example.org");
+}
+
 TEST_CASE("TLSA records that SMTP cannot use mean TLS all the same; a bogus answer means not now") {
   PolicyWorld world;
   world.tlsa({1, 1, 1, kKey});

@@ -33,4 +33,8 @@ std::string_view to_string(TlsSource source) {
   return "none";
 }
 
+bool may_log_in(const Way& way, TlsLevel level) {
+  return level == TlsLevel::kVerify || way.trusts_any;
+}
+
 }  // namespace postern::relay

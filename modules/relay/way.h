@@ -44,13 +44,14 @@ std::string_view to_string(TlsSource source);
 /// What is asked about one host. `wanted` is what a route or the plan says ("none", "opportunistic", "encrypt",
 /// "verify", "dane", "mta-sts", "dane-or-mta-sts-or-opportunistic"; "may" means opportunistic); empty: the setting.
 struct TlsQuestion {
-  std::string domain;             ///< the destination's, in ASCII; of a smarthost its own name
+  std::string domain;             ///< the destination's, in ASCII; of a smarthost its own name (by MX: as configured)
   MailHost host;                  ///< name in ASCII
   HostAddresses addresses;        ///< with `authenticated` and `canonical_name`
   std::uint16_t port = 25;        ///< TLSA is asked for _<port>._tcp.<host>
   bool from_mx = false;           ///< found by MX: MTA-STS may apply, DANE needs mx_authenticated
   bool mx_authenticated = false;  ///< the MX answer (or its absence) was validated
-  bool smarthost = false;         ///< a configured host: its name is trusted, as RFC 7672 §2.2.3 wants it
+  bool smarthost = false;         ///< configured; without from_mx its name is trusted, as RFC 7672 §2.2.3 wants it
+  bool log_in = false;            ///< a password will go there: a name that nobody vouches for must prove nothing
   std::string wanted;
   bool require_tls = false;  ///< REQUIRETLS was asked for by the sender: at least verify (RFC 8689 §4.2.1)
 };
@@ -124,9 +125,11 @@ enum class Protocol : std::uint8_t { kSmtp, kLmtp };
 struct WayHost {
   MailHost host;  ///< name in ASCII; of an address literal or a Unix socket what to call it in logs
   std::uint16_t port = 25;
-  std::string unix_path;  ///< LMTP over a Unix socket; then there are no addresses
-  bool from_mx = false;   ///< its name came from the DNS, not from a configuration
-  bool literal = false;   ///< `fixed` is its address; no DNS
+  std::string unix_path;          ///< LMTP over a Unix socket; then there are no addresses
+  bool from_mx = false;           ///< its name came from the DNS, not from a configuration
+  bool mx_authenticated = false;  ///< from_mx: in an answer that was validated
+  std::string domain;             ///< from_mx: whose MX it is
+  bool literal = false;           ///< `fixed` is its address; no DNS
   std::optional<IpAddress> fixed;
   bool implicit_tls = false;  ///< TLS from the first octet (submissions, RFC 8314)
 };
@@ -136,11 +139,11 @@ struct Way {
   std::string domain;  ///< destination domain, or the route's name; in ASCII
   std::string site;    ///< its hosts as a key: what shares windows and rates
   Protocol protocol = Protocol::kSmtp;
-  std::vector<WayHost> hosts;  ///< in the order to try
-  bool mx_authenticated = false;
+  std::vector<WayHost> hosts;       ///< in the order to try
   bool smarthost = false;           ///< hosts are configured
   std::string route;                ///< name of the [[delivery.route]] that led here; empty: by MX
   std::string credentials;          ///< a name in the credentials of the settings; empty: none
+  bool trusts_any = false;          ///< the route itself says that its password may go to a host that proves nothing
   std::string tls;                  ///< TlsQuestion::wanted
   std::string source_pool;          ///< name of the pool of source addresses; empty: the default
   std::optional<IpAddress> source;  ///< the one address to use (the plan said so)
@@ -149,5 +152,8 @@ struct Way {
   /// Set: there is no way, and this is why. 5xx is final; 4xx waits.
   std::optional<Reply> dead_end;
 };
+
+/// Whether the way's password may go over a connection that was made like that. Its TLS is there already.
+bool may_log_in(const Way& way, TlsLevel level);
 
 }  // namespace postern::relay

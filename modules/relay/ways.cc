@@ -48,6 +48,22 @@ void order_families(std::vector<IpAddress>& addresses, FamilyOrder order) {
   addresses = std::move(ordered);
 }
 
+/// Whose policies decide about a host: those of the name that the administrator or the sender wrote.
+const std::string& domain_of(const Way& way, const WayHost& host) {
+  if (host.from_mx) return host.domain;
+  return way.smarthost ? host.host.name : way.domain;
+}
+
+bool guarded(const Way& way) {
+  return !way.credentials.empty() && !way.trusts_any;
+}
+
+/// A password goes to a host that has proved who it is, unless the route itself says in so many words that any will do.
+void guard_password(Way& way, const RouteSettings& route) {
+  way.trusts_any = trusts_any_host(route.tls);
+  if (route.tls.empty()) way.tls = "verify";
+}
+
 }  // namespace
 
 WayFinder::WayFinder(Executor& executor, Resolver& dns, TlsPolicies& tls, std::shared_ptr<const Outbound> outbound)
@@ -108,6 +124,7 @@ Task<std::shared_ptr<const Way>> WayFinder::look_up(Heading heading, Deadline de
     way.credentials = route.credentials;
     way.source_pool = route.source;
     if (!route.tls.empty()) way.tls = route.tls;
+    if (!way.credentials.empty()) guard_password(way, route);
     if (route.family) way.families = *route.family;
     hops = heading.route->hops;
   } else if (!heading.gateway.empty()) {
@@ -117,7 +134,8 @@ Task<std::shared_ptr<const Way>> WayFinder::look_up(Heading heading, Deadline de
     else
       way.dead_end = Reply{451, "4.3.5", "the plan's next hop " + heading.gateway + " " + hop.error().detail};
   }
-  if (!heading.tls.empty()) way.tls = heading.tls;
+  // What a plan wants may strengthen a route that logs in, and not weaken it.
+  if (!heading.tls.empty() && (way.credentials.empty() || proves_host(heading.tls))) way.tls = heading.tls;
   way.source = heading.source;
   if (!hops.empty())
     co_await add_hops(way, std::move(hops), deadline);
@@ -165,13 +183,14 @@ Task<void> WayFinder::add_mx(Way& way, std::string domain, std::uint16_t port, b
     way.dead_end = no_hosts_reply(found, domain);
     co_return;
   }
-  way.mx_authenticated = found.authenticated;
   way.valid_for = std::min<Duration>(way.valid_for, std::max<Duration>(found.ttl, 1s));
   for (MailHost& mx : found.hosts) {
     WayHost host;
     host.host = std::move(mx);
     host.port = port;
     host.from_mx = true;
+    host.mx_authenticated = found.authenticated;
+    host.domain = domain;
     way.hosts.push_back(std::move(host));
   }
   if (!configured) cut_loop(way);
@@ -211,8 +230,9 @@ void WayFinder::literal(Way& way, const std::string& domain) const {
 Task<std::shared_ptr<const Target>> WayFinder::target(const Way& way, std::size_t host, bool require_tls,
                                                       Deadline deadline) {
   const WayHost& one = way.hosts[host];
-  std::string key = fmt::format("{}|{}|{}|{}|{}|{}", way.domain, one.host.name, one.port, way.tls,
-                                static_cast<int>(way.families), static_cast<int>(require_tls) * 2 + one.from_mx);
+  const int flags = one.from_mx + 2 * require_tls + 4 * one.mx_authenticated + 8 * way.smarthost + 16 * guarded(way);
+  std::string key = fmt::format("{}|{}|{}|{}|{}|{}", domain_of(way, one), one.host.name, one.port, way.tls,
+                                static_cast<int>(way.families), flags);
   if (auto found = kept(targets_, key)) return Task<std::shared_ptr<const Target>>::ready(std::move(found));
   return look_up_target(std::move(key), way, host, require_tls, deadline);
 }
@@ -260,13 +280,14 @@ Task<std::shared_ptr<const Target>> WayFinder::look_up_target(std::string key, W
     found = co_await dns_.host_addresses(host.host.name, deadline);
   take_addresses(target, host, found, way.families);
   if (!target.dead_end) {
-    target.tls = co_await tls_.decide({.domain = way.smarthost && !host.from_mx ? host.host.name : way.domain,
+    target.tls = co_await tls_.decide({.domain = domain_of(way, host),
                                        .host = host.host,
                                        .addresses = std::move(found),
                                        .port = host.port,
                                        .from_mx = host.from_mx,
-                                       .mx_authenticated = way.mx_authenticated,
+                                       .mx_authenticated = host.mx_authenticated,
                                        .smarthost = way.smarthost,
+                                       .log_in = guarded(way),
                                        .wanted = way.tls,
                                        .require_tls = require_tls},
                                       deadline);

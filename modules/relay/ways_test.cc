@@ -141,6 +141,42 @@ to = ["[192.0.2.4]"]
   CHECK(gateway.mails.size() == 1);
 }
 
+TEST_CASE("a hop by MX is judged by its own name, and each of several by its own signature") {
+  struct Asked final : TlsPolicies {
+    std::vector<TlsQuestion> questions;
+    Task<TlsDecision> decide(TlsQuestion question, Deadline) override {
+      questions.push_back(std::move(question));
+      TlsDecision none;
+      none.level = TlsLevel::kNone;
+      return Task<TlsDecision>::ready(std::move(none));
+    }
+    void report(const TlsOutcome&) override {}
+  };
+  World world("[[delivery.route]]\nname = \"r\"\ndomains = [\"*\"]\nto = [\"one.example\", \"two.example\"]\n");
+  world.dns.mx("one.example", 10, "mx.one.example").a("mx.one.example", "192.0.2.3");
+  world.dns.mx("two.example", 10, "mx.two.example").a("mx.two.example", "192.0.2.4").secure("two.example");
+  Asked asked;
+  auto outbound = Outbound::make(world.config->get<DeliverySettings>(), "here.example", 1, {});
+  REQUIRE(outbound);
+  WayFinder ways(world.sim.worker(0), world.dns, asked, *outbound);
+  const PlanStep step;
+  const Heading heading = ways.heading(*Address::parse("a@here.example"), *Address::parse("b@far.example"), step);
+  std::optional<std::shared_ptr<const Way>> way;
+  world.nursery->spawn(detail::store(ways.find(heading, Deadline::after(30s)), &way));
+  REQUIRE(world.run([&] { return way.has_value(); }));
+  REQUIRE((*way)->hosts.size() == 2);
+  for (std::size_t at = 0; at < 2; ++at) {
+    std::optional<std::shared_ptr<const Target>> target;
+    world.nursery->spawn(detail::store(ways.target(**way, at, false, Deadline::after(30s)), &target));
+    REQUIRE(world.run([&] { return target.has_value(); }));
+  }
+  REQUIRE(asked.questions.size() == 2);
+  CHECK(asked.questions[0].domain == "one.example");
+  CHECK(!asked.questions[0].mx_authenticated);
+  CHECK(asked.questions[1].domain == "two.example");
+  CHECK(asked.questions[1].mx_authenticated);
+}
+
 TEST_CASE("recipients of many domains behind one smarthost share a transaction") {
   World world("[[delivery.route]]\nname = \"all\"\ndomains = [\"*\"]\nto = [\"[192.0.2.3]\"]\n");
   FakeHost smart(world, "192.0.2.3");
