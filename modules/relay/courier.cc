@@ -91,6 +91,8 @@ Task<std::vector<AttemptResult>> Courier::attempt(AttemptRequest request) {
   std::vector<AttemptResult> all;
   for (auto& group : groups)
     for (AttemptResult& result : group->take_results()) all.push_back(std::move(result));
+  // The children keep a cancellation to themselves. What is cut short is no attempt, whatever some of it came to.
+  if (nursery.cancelled() && all.size() < request.recipients.size()) throw Cancelled();
   co_return all;
 }
 

@@ -39,13 +39,16 @@ struct Delivery::Batch {
   DotMark mark;
   Address sender;
   unsigned tries = 0;
-  std::optional<Reply> temporary, permanent;  // why hosts failed, the last of each class
-  std::string host;                           // that did
-  bool maybe_sent = false;                    // all of it left once, without an answer
+  struct Failed {
+    Reply why;
+    std::string host;
+    bool reached;  // it was connected to
+  };
+  std::optional<Failed> temporary, permanent;  // of the hosts that failed the last of each class
+  bool maybe_sent = false;                     // all of it left once, without an answer
 
-  void failed(const Reply& why, std::string at) {
-    (why.permanent() ? permanent : temporary) = why;
-    host = std::move(at);
+  void failed(const Reply& why, std::string host, bool reached) {
+    (why.permanent() ? permanent : temporary) = Failed{why, std::move(host), reached};
   }
 };
 
@@ -138,8 +141,10 @@ Task<void> Delivery::go() {
     visit.end()->leave_troubled();
   else if (reached_)
     visit.end()->leave_well(took_);
-  else if (unreached_)
+  else if (unreached_ && tried_)
     visit.end()->leave_failed(*unreached_);
+  else if (unreached_)
+    visit.end()->leave_untried(*unreached_);
 }
 
 Task<void> Delivery::carry() {
@@ -199,7 +204,7 @@ Task<void> Delivery::try_hosts(Batch& batch) {
     const auto target = co_await courier_.ways.target(*way_, number, request_.envelope.require_tls, dns);
     if (target->dead_end) {
       // We are this host: what is no better than us must not be tried, but what failed before may come back.
-      if (!target->loop || batch.tries == 0) batch.failed(*target->dead_end, target->name);
+      if (!target->loop || batch.tries == 0) batch.failed(*target->dead_end, target->name, false);
       if (target->loop) co_return;
       continue;
     }
@@ -216,7 +221,7 @@ Task<bool> Delivery::try_target(Batch& batch, const Target& target) {
             .address = to.is_unix() ? to.path : to.ip.to_string(),
             .ehlo = courier_.outbound.ehlo()};
     if (const auto down = courier_.sites.unreachable(to.to_string())) {
-      batch.failed(*down, hop.name());
+      batch.failed(*down, hop.name(), false);
       if (!unreached_) unreached_ = *down;
       continue;
     }
@@ -234,6 +239,7 @@ Task<bool> Delivery::try_target(Batch& batch, const Target& target) {
       hop.key = fmt::format("{}|{}|{}|{}|{}|{}", to.to_string(), hop.source ? hop.source->to_string() : "", hop.ehlo,
                             target.tls.key, way_->credentials, way_->protocol == Protocol::kLmtp ? "lmtp" : "");
     ++batch.tries;
+    tried_ = true;
     co_await try_address(batch, std::move(hop));
   }
   co_return !batch.open.empty();
@@ -311,7 +317,7 @@ Task<std::unique_ptr<Connection>> Delivery::connect(Batch& batch, Hop& hop) {
     else
       courier_.sites.reached(hop.to.to_string());
     if (!failed->reply.permanent()) unreached_ = failed->reply;
-    batch.failed(failed->reply, hop.name());
+    batch.failed(failed->reply, hop.name(), failed->stage != Connection::Stage::kConnect);
     co_return nullptr;
   }
 }
@@ -389,7 +395,7 @@ void Delivery::take_outcomes(Batch& batch, const Hop& hop, const Mail& mail, con
   if (bad)
     log_result(bad->permanent() ? "relay.refused" : "relay.deferred", batch, hop, connection, failed, *bad, reused,
                took);
-  if (!sent.usable) batch.failed(sent.failure, host);
+  if (!sent.usable) batch.failed(sent.failure, host, true);
   if (!sent.usable && delivered == 0) troubled_ = true;
 }
 
@@ -428,13 +434,15 @@ void Delivery::keep_or_end(Hop& hop, std::unique_ptr<Connection> connection) {
 /// No host is left. One that may mend decides before one that refused for good.
 void Delivery::settle_rest(Batch& batch) {
   if (batch.open.empty()) return;
-  const Reply why = batch.temporary   ? *batch.temporary
-                    : batch.permanent ? *batch.permanent
-                                      : Reply{451, "4.4.1", "no host could be tried"};
-  for (const std::uint32_t one : batch.open) settle(one, kind_of(why), why, batch.host, false, batch.maybe_sent);
+  const auto& last = batch.temporary ? batch.temporary : batch.permanent;
+  Reply why = last ? last->why : Reply{451, "4.4.1", "no host could be tried"};
+  // Who was not reached has said nothing: he is named in our own words (AttemptResult::host).
+  const std::string host = last && last->reached ? last->host : std::string();
+  if (last && !last->reached && why.text.find(last->host) == why.text.npos) why.text = last->host + ": " + why.text;
+  for (const std::uint32_t one : batch.open) settle(one, kind_of(why), why, host, false, batch.maybe_sent);
   courier_.log.info(why.permanent() ? "relay.refused" : "relay.deferred", {{"id", request_.id.to_string()},
                                                                            {"domain", heading_.domain},
-                                                                           {"host", batch.host},
+                                                                           {"host", last ? last->host : host},
                                                                            {"recipients", batch.open.size()},
                                                                            {"tries", batch.tries},
                                                                            {"code", why.code},

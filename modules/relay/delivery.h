@@ -67,6 +67,7 @@ class Delivery {
   std::optional<ClientInfo> client_;
   bool reached_ = false;   // some host talked to us
   bool troubled_ = false;  // it gave up in the middle
+  bool tried_ = false;     // some address was not only remembered as unreachable
   std::optional<Reply> unreached_;
   Duration took_{};  // of the slowest small transaction
 };

@@ -58,6 +58,11 @@ bool Site::take_token() {
   return true;
 }
 
+/// Who is sent away has not used it.
+void Site::give_token_back() {
+  if (per_minute_ != 0) tokens_ = std::min(std::max(1.0, per_minute_ / 60.0), tokens_ + 1);
+}
+
 Duration Site::token_wait() const {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - tokens_) * 60.0 / per_minute_));
 }
@@ -85,7 +90,10 @@ Task<Admission> Site::enter(Deadline deadline) {
     window_.start();
     co_return Admission{.go = true};
   }
-  if (line_.size() >= std::max<std::size_t>(kLeastLine, 4 * std::size_t{window_.limit()})) co_return later(next_slot());
+  if (line_.size() >= std::max<std::size_t>(kLeastLine, 4 * std::size_t{window_.limit()})) {
+    give_token_back();
+    co_return later(next_slot());
+  }
   Turn turn(*this);
   bool late = false;
   try {
@@ -93,7 +101,10 @@ Task<Admission> Site::enter(Deadline deadline) {
   } catch (const TimedOut&) {
     late = !turn.admitted;
   }
-  if (late || !turn.admitted) co_return later(down() ? closed_until_ - executor_.now() : next_slot());
+  if (late || !turn.admitted) {
+    give_token_back();
+    co_return later(down() ? closed_until_ - executor_.now() : next_slot());
+  }
   turn.taken = true;
   co_return Admission{.go = true};
 }
@@ -152,6 +163,20 @@ void Site::leave_failed(Reply why) {
   if (window_.running() > 0) return admit_waiting();
   why_ = std::move(why);
   back_off_ = back_off_ == Duration::zero() ? settings_.back_off : std::min(back_off_ * 2, settings_.max_back_off);
+  stay_away();
+}
+
+/// The wait is not longer for it: another site's mail found that out, and its probe may be back before ours.
+void Site::leave_untried(Reply why) {
+  window_.end();
+  probing_ = false;
+  if (window_.running() > 0) return admit_waiting();
+  why_ = std::move(why);
+  if (back_off_ == Duration::zero()) back_off_ = settings_.back_off;
+  stay_away();
+}
+
+void Site::stay_away() {
   const Duration jitter(
       static_cast<std::int64_t>(executor_.random() % static_cast<std::uint64_t>(back_off_.count() / 4 + 1)));
   closed_until_ = executor_.now() + back_off_ + jitter;

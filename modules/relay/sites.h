@@ -40,12 +40,13 @@ class Site {
 
   Site(Executor& executor, const Outbound& outbound, const Route* route);
 
-  /// Waits in line at most until the deadline. After `go` leave in one of the four ways.
+  /// Waits in line at most until the deadline. After `go` leave in one of the five ways.
   Task<Admission> enter(Deadline deadline);
   void leave_well(Duration took);
-  void leave_failed(Reply why);  ///< no host could be reached
-  void leave_troubled();         ///< a host was reached, and gave up before it took or refused anything
-  void leave() { gone(); }       ///< it says nothing about the site
+  void leave_failed(Reply why);   ///< no host could be reached
+  void leave_untried(Reply why);  ///< its addresses are known to be unreachable: nothing new was learned
+  void leave_troubled();          ///< a host was reached, and gave up before it took or refused anything
+  void leave() { gone(); }        ///< it says nothing about the site
 
   bool at_rest() const { return window_.running() == 0 && line_.empty() && back_off_ == Duration::zero(); }
   const SiteWindow& window() const { return window_; }
@@ -56,10 +57,12 @@ class Site {
   struct Turn;
   std::optional<Admission> refusal();
   bool take_token();
+  void give_token_back();
   Duration token_wait() const;
   void admit_waiting();
   void close_line();
   void gone();
+  void stay_away();
   Admission later(Duration wait) const;
   Duration next_slot();
 

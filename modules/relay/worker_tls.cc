@@ -15,10 +15,7 @@ Task<Result<void>> submit_report(Spool& spool, Queue& queue, OutgoingTlsReport r
   QueuedMessage message;
   message.envelope.sender = *from;
   message.envelope.recipients.push_back({*to, {}, kNotifyNever});
-  PlanStep step;
-  step.kind = PlanStep::Kind::kRelay;
-  step.recipients = {0};
-  message.plan.steps.push_back(std::move(step));
+  message.plan.steps.push_back(tls_report_step());
   Draft draft = spool.begin(home, report.message.size());
   if (auto taken = co_await draft.append(report.message); !taken) co_return std::unexpected(taken.error());
   AcceptMeta meta;
@@ -37,6 +34,14 @@ Task<Result<void>> submit_report(Spool& spool, Queue& queue, OutgoingTlsReport r
 }
 
 }  // namespace
+
+PlanStep tls_report_step() {
+  PlanStep step;
+  step.kind = PlanStep::Kind::kRelay;
+  step.recipients = {0};
+  step.options["tls"] = "opportunistic";
+  return step;
+}
 
 std::unique_ptr<SharedTls> SharedTls::make(std::shared_ptr<TlsContext> client, const std::string& state_dir,
                                            bool reports, const Log& log) {

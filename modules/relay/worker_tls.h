@@ -31,6 +31,10 @@ struct SharedTls {
   std::shared_ptr<TlsContext> client;
 };
 
+/// How a report by mail leaves: whatever the domain's policy says, which may be the very thing that the report is about
+/// (RFC 8460 §5.3).
+PlanStep tls_report_step();
+
 struct WorkerTlsParts {
   SharedTls& shared;
   const Outbound& outbound;
