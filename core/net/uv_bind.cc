@@ -21,17 +21,22 @@ std::unexpected<Fault> system_fault(const char* step, const Endpoint& endpoint) 
 }
 
 /// Binds one TCP socket and stores what the system made of the endpoint (the port, when 0 was asked for).
+///
+/// The first is bound alone and shares its address only afterwards: with SO_REUSEPORT from the beginning a second
+/// server of the same user would get half of the connections, and nobody would be told.
 Result<void> bind_tcp(UvListenSockets& sockets) {
+  const bool first = sockets.fds.empty();
   const RawAddress address(sockets.endpoint);
   const int fd = ::socket(address.family(), kSocketFlags, 0);
   if (fd < 0) return system_fault("socket for", sockets.endpoint);
   sockets.fds.push_back(fd);
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (!first) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
   if (sockets.endpoint.ip.is_v6()) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (::bind(fd, address.get(), address.size()) != 0) return system_fault("bind", sockets.endpoint);
+  if (first) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) return system_fault("name", sockets.endpoint);

@@ -40,7 +40,13 @@ UvRuntime::~UvRuntime() {
 }
 
 Result<std::unique_ptr<BoundEndpoint>> UvRuntime::bind(const Endpoint& endpoint, unsigned unix_mode) {
-  return uv_bind(endpoint, unix_mode, shared_.workers);
+  std::erase_if(bound_, [](const auto& one) { return one.expired(); });
+  for (const auto& one : bound_)
+    if (auto sockets = one.lock(); sockets && sockets->endpoint == endpoint && !endpoint.is_unix())
+      return fault("listen.in_use", fmt::format("{} is another listener's address already", endpoint.to_string()));
+  auto bound = uv_bind(endpoint, unix_mode, shared_.workers);
+  if (bound) bound_.push_back(static_cast<UvBoundEndpoint&>(**bound).sockets());
+  return bound;
 }
 
 std::unique_ptr<Lane> UvRuntime::make_lane(std::string name) {

@@ -14,6 +14,8 @@
 
 namespace postern {
 
+struct UvListenSockets;
+
 class UvRuntime final : public Runtime {
  public:
   explicit UvRuntime(RuntimeOptions options);
@@ -32,6 +34,7 @@ class UvRuntime final : public Runtime {
 
   UvShared shared_;
   bool pin_workers_;
+  std::vector<std::weak_ptr<UvListenSockets>> bound_;  ///< what bind() gave out
   std::vector<std::unique_ptr<UvExecutor>> workers_;
   std::vector<std::unique_ptr<SignalWatch>> signals_;
 };

@@ -190,6 +190,21 @@ TEST_CASE("an address that cannot be had is a fault that names it") {
   CHECK(bound.error().detail.find("192.0.2.1") != std::string::npos);
 }
 
+TEST_CASE("an address belongs to one listener of one server, although its workers share it") {
+  auto runtime = with_workers(2);
+  auto first = runtime->bind(*Endpoint::parse("127.0.0.1:0"));
+  REQUIRE(first);
+  const Endpoint taken = (*first)->endpoint();
+  auto twice = runtime->bind(taken);  // nobody listens yet
+  REQUIRE(!twice);
+  CHECK(twice.error().code == "listen.in_use");
+  DeafServer server(runtime->worker(0), **first);
+  auto other = with_workers(2);
+  auto stolen = other->bind(taken);
+  REQUIRE(!stolen);
+  CHECK(stolen.error().code == "listen.in_use");
+}
+
 TEST_CASE("out of descriptors, connections wait in the backlog until there are some") {
   auto runtime = with_workers(1);
   Executor& executor = runtime->worker(0);

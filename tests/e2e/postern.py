@@ -70,11 +70,18 @@ LISTENERS = {
 }
 
 
+_given = set()
+
+
 def free_port():
-    """A port of our own address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """A port of our own address that nobody listens on, and that was not given out before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 _hashes = {}
