@@ -106,7 +106,7 @@ class Shard final : private TimerNode {
   bool retry_some(std::uint32_t* from, std::uint32_t limit, std::optional<std::uint32_t> destination,
                   std::size_t* count);
   enum class Known : std::uint8_t { kNo, kWaiting, kRunning };
-  Known known(MessageId id) const;
+  Known known(MessageId id);
   void drop(MessageId id);  ///< it was held
   /// What is known of it is out of date (a route, a release, an end): it is read again, and tried at once. False when
   /// it is not here.

@@ -85,6 +85,7 @@ Task<void> Shard::load(Item* item) {
   }
   if (item->again) {  // this may be what was before
     item->again = false;
+    if (suspect_ == item) suspect_ = nullptr;  // its turn among the suspects begins anew
     co_return make_ready(*item);
   }
   const auto until = reader->info().held_until;
@@ -177,7 +178,10 @@ bool Shard::enter_step(Item& item, std::size_t number) {
       log_.info("queue.discarded", {{"id", item.id.to_string()}, {"recipients", left.size()}, {"why", step.reason}});
       return false;
     case PlanStep::Kind::kQuarantine:
-      if (std::ranges::includes(active.released, left)) return true;
+      if (std::ranges::all_of(left, [&](std::uint32_t one) {
+            return std::ranges::find(active.released, one) != active.released.end();
+          }))
+        return true;
       active.hold = "quarantine: " + step.reason;
       return false;
     case PlanStep::Kind::kBounce:
@@ -318,12 +322,12 @@ Task<std::optional<Fault>> Shard::carry_out(Item& item, std::size_t number, Reci
 void Shard::settle(Item& item) {
   Active& active = *item.active;
   active.handling.end();
-  if (item.dropped) return erase(item);
   if (item.recalled) return end_recalled(item);
   if (!active.outcomes.empty() && !active.tell_later && !draining_) {
     item.state = Item::State::kRunning;
     return nursery_.spawn(tell(&item));
   }
+  if (item.dropped) return erase(item);  // held meanwhile: what had happened by then has been told
   if (active.all_done()) return erase(item);
   if (item.again && !draining_) {
     item.again = false;

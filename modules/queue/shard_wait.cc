@@ -149,7 +149,8 @@ bool Shard::retry_some(std::uint32_t* from, std::uint32_t limit, std::optional<s
   return end == items_.numbers();
 }
 
-Shard::Known Shard::known(MessageId id) const {
+Shard::Known Shard::known(MessageId id) {
+  take_arrivals();  // what was accepted before is known, here and below
   const Item* item = items_.find(id);
   if (item == nullptr || item->dropped) return Known::kNo;
   return item->state == Item::State::kRunning || (item->active && item->active->running > 0) ? Known::kRunning
@@ -157,6 +158,7 @@ Shard::Known Shard::known(MessageId id) const {
 }
 
 void Shard::drop(MessageId id) {
+  take_arrivals();
   stuck_.erase(id.value());
   Item* item = items_.find(id);
   if (item == nullptr) return;
@@ -165,6 +167,7 @@ void Shard::drop(MessageId id) {
 }
 
 bool Shard::renew(const Seed& seed) {
+  take_arrivals();
   Item* item = items_.find(seed.id);
   if (item == nullptr) return false;
   item->dropped = false;  // held, and released before its turn came
@@ -178,10 +181,13 @@ bool Shard::renew(const Seed& seed) {
 }
 
 Shard::Recall Shard::recall(MessageId id) {
+  take_arrivals();
   Recall out;
   Item* item = items_.find(id);
-  if (item == nullptr || item->dropped) return out;
-  if (!item->active || item->active->running == 0) {
+  if (item == nullptr) return out;
+  const bool running = item->active && item->active->running > 0;
+  if (item->dropped && !running) return out;  // on hold; but a hold ends no attempt that is under way
+  if (!running) {
     out.known = Known::kWaiting;
     drop(id);
     return out;
