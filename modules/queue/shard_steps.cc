@@ -137,9 +137,12 @@ Shard::Recipients Shard::due_of(Item& item, const PlanStep& step) {
   const WallTime now = home_.wall();
   const auto& by = active.envelope.deliver_by;
   const bool late = by && by->return_if_late && now >= by->when;
-  if (item.expire || late)
+  const auto is_placed = [&](std::uint32_t one) { return active.tokens.contains(one); };
+  // A copy that lies in the mailbox already, or nearly so, is that of all who share it.
+  const bool shared = step.kind == PlanStep::Kind::kDeliver && std::ranges::any_of(step.recipients, is_placed);
+  if ((item.expire || late) && !shared)
     for (const std::uint32_t one : undone(active, step, true, now))
-      if (!active.tokens.contains(one))
+      if (!is_placed(one))
         active.give_up({.recipient = one,
                         .reply = {554, "5.4.7",
                                   late ? "Not delivered by the time that was asked for"
