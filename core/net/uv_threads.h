@@ -96,7 +96,8 @@ void name_thread(const std::string& name);
 
 /// The cores that the calling thread may use, in order of their numbers; empty when the system does not say.
 std::vector<int> allowed_cpus();
-/// Keeps the calling thread, and what threads it starts later, on these cores. A refusal changes nothing: it costs speed.
+/// Keeps the calling thread, and what threads it starts later, on these cores. A refusal changes nothing: it costs
+/// speed.
 void pin_thread(std::span<const int> cpus);
 
 }  // namespace postern

@@ -65,7 +65,7 @@ class Recovery {
   std::vector<Found> found_;
   Recovered recovered_;
   std::uint64_t first_sequence_ = 0;
-  std::string newest_octets_;  ///< of the newest segment, read once
+  std::string newest_octets_;                      ///< of the newest segment, read once
   std::map<std::uint64_t, AcceptHead> body_refs_;  ///< by message id
 };
 

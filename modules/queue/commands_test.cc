@@ -160,8 +160,7 @@ TEST_CASE("top tells where the most mail waits, and what was said last") {
   world.sim.run_for(10s);
   const Answer top = desk.ask("queue.top", {{"limit", "1"}});
   REQUIRE(top.size() == 1);
-  CHECK(top[0].find("\"destination\":\"big.example\",\"messages\":5,\"recipients\":5,\"held\":0") !=
-        std::string::npos);
+  CHECK(top[0].find("\"destination\":\"big.example\",\"messages\":5,\"recipients\":5,\"held\":0") != std::string::npos);
   CHECK(top[0].find("queue.no_route") != std::string::npos);
 }
 

@@ -101,12 +101,12 @@ struct Item {
   std::uint32_t destination = 0;  ///< its first one
   std::uint32_t sender = 0;       ///< sender_hash()
   State state = State::kReady;
-  bool forced : 1 = false;    ///< an administrator wants it now, whatever its schedule says
-  bool suspect : 1 = false;   ///< it was being handled when the process crashed
-  bool dropped : 1 = false;   ///< gone or held meanwhile; forget it when its turn comes or ends
-  bool again : 1 = false;     ///< what is known of it is out of date: read it again when its turn comes or ends
-  bool expire : 1 = false;    ///< an administrator wants it to fail
-  bool recalled : 1 = false;  ///< taken back while under way: what is not beyond it ends with this turn
+  bool forced : 1 = false;     ///< an administrator wants it now, whatever its schedule says
+  bool suspect : 1 = false;    ///< it was being handled when the process crashed
+  bool dropped : 1 = false;    ///< gone or held meanwhile; forget it when its turn comes or ends
+  bool again : 1 = false;      ///< what is known of it is out of date: read it again when its turn comes or ends
+  bool expire : 1 = false;     ///< an administrator wants it to fail
+  bool recalled : 1 = false;   ///< taken back while under way: what is not beyond it ends with this turn
   bool unsettled : 1 = false;  ///< marks of its last turn may still be on their way to the disk
 
   bool stopped() const { return dropped || again || recalled; }

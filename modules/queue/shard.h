@@ -71,11 +71,11 @@ struct Seed {
   MessageId id;
   WallTime due{};
   std::uint64_t label = 0;
-  bool placed = false;   ///< a token of it may wait for its publish
-  bool suspect = false;  ///< it was being handled when the process crashed
-  bool forced = false;   ///< at once, whatever its schedule says
-  bool held = false;     ///< until somebody releases it: only `placed` is of interest
-  bool expire = false;   ///< it is to fail now
+  bool placed = false;     ///< a token of it may wait for its publish
+  bool suspect = false;    ///< it was being handled when the process crashed
+  bool forced = false;     ///< at once, whatever its schedule says
+  bool held = false;       ///< until somebody releases it: only `placed` is of interest
+  bool expire = false;     ///< it is to fail now
   bool unsettled = false;  ///< marks about it may still be on their way to the disk
 };
 

@@ -78,8 +78,8 @@ struct Envelope {
 };
 
 /// Where an encoded envelope leads and who sent it, without decoding all of it: a hash of its first recipient's domain
-/// in the upper 32 bits, of its sender in the lower ones; 0 when it cannot be read. For the queue's turns among messages
-/// that are not in memory. Never stored: values differ between releases.
+/// in the upper 32 bits, of its sender in the lower ones; 0 when it cannot be read. For the queue's turns among
+/// messages that are not in memory. Never stored: values differ between releases.
 std::uint64_t envelope_label(std::string_view bytes);
 std::uint32_t destination_hash(std::string_view domain);  ///< of a domain in lower case, as Domain has it
 std::uint32_t sender_hash(const Address& sender);

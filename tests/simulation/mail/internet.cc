@@ -17,7 +17,8 @@ constexpr double kLateToo = 0.3;  // of late answers: later than any client wait
 /// One address of the Internet.
 class Host final : private AcceptEvents {
  public:
-  Host(Internet& internet, std::string name, std::string ip) : ip_(std::move(ip)), internet_(internet), name_(std::move(name)) {
+  Host(Internet& internet, std::string name, std::string ip)
+      : ip_(std::move(ip)), internet_(internet), name_(std::move(name)) {
     auto bound = internet.sim_.bind(endpoint());
     if (!bound) throw Error(bound.error().detail);
     bound_ = std::move(*bound);

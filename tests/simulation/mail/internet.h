@@ -2,8 +2,9 @@
 //
 // Each host listens on an executor of its own and speaks SMTP by itself, so that virtual days cost only what happens in
 // them. What goes wrong is chosen anew for each connection from the seed: at one step (greeting ... the answer to the
-// text) one kind of trouble, or a reset after a number of octets, received or sent. Extensions are drawn per connection.
-// What a host takes is written to the ledger at the moment of the dot, and whether its answer left, when it has.
+// text) one kind of trouble, or a reset after a number of octets, received or sent. Extensions are drawn per
+// connection. What a host takes is written to the ledger at the moment of the dot, and whether its answer left, when it
+// has.
 //
 // Owner: the scenario. Thread: the simulation's. Errors: what a client sends against the protocol goes to the ledger.
 // RFC: 5321, 2920, 3030, 1870, 3461, 9422.
@@ -57,11 +58,11 @@ class Internet {
  public:
   /// How much goes wrong, 0 to 1.
   struct Weather {
-    double mischief = 0;   ///< connections with trouble
-    double refused = 0;    ///< connections refused
-    double greylist = 0;   ///< RCPTs that get 4xx
-    double dns = 0;        ///< domains whose names cannot be found just now
-    double black_hole = 0; ///< addresses that do not answer
+    double mischief = 0;    ///< connections with trouble
+    double refused = 0;     ///< connections refused
+    double greylist = 0;    ///< RCPTs that get 4xx
+    double dns = 0;         ///< domains whose names cannot be found just now
+    double black_hole = 0;  ///< addresses that do not answer
   };
   Internet(SimRuntime& sim, Executor& executor, Ledger& ledger, std::uint64_t seed, std::size_t sites);
   ~Internet();

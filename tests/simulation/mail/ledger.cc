@@ -64,7 +64,8 @@ std::vector<Taken*> Ledger::host_took(Instant now, const std::string& host, cons
     // What was converted for one host goes so to the next one, too.
     if (!converted && !letter->eight_bit && !text.ends_with(letter->text))
       fail(fmt::format("{} came with other octets:\n{}", name_of(*letter, *one), text));
-    if (letter->state == Letter::State::kGone) fail(name_of(*letter, *one) + " came back although it was never accepted");
+    if (letter->state == Letter::State::kGone)
+      fail(name_of(*letter, *one) + " came back although it was never accepted");
     if (letter->recalled && now > *letter->recalled) fail(name_of(*letter, *one) + " was sent after its recall");
     if (one->first_told && !one->told_maybe)
       fail(name_of(*letter, *one) + " was sent after its sender had been told of its failure");
@@ -190,9 +191,9 @@ void Ledger::check_recipient(const Letter& letter, const LetterRecipient& one) {
 }
 
 void Ledger::check_mailbox(const std::string& what, const LetterRecipient& one) {
-  if (one.published.size() > 1)
-    fail(fmt::format("{} came {} times into its mailbox", what, one.published.size()));
-  if (!one.published.empty() && one.first_told) fail(what + " lies in its mailbox, and its sender was told of its failure");
+  if (one.published.size() > 1) fail(fmt::format("{} came {} times into its mailbox", what, one.published.size()));
+  if (!one.published.empty() && one.first_told)
+    fail(what + " lies in its mailbox, and its sender was told of its failure");
 }
 
 /// Each time but the last needs a reason why it was not the last.

@@ -7,9 +7,9 @@
 //
 //   each accepted recipient   ends delivered, bounced, recalled or discarded; nothing is left once it has drained
 //   a mailbox                 gets a message once, whatever crashed
-//   a remote host             gets it again only when its answer was lost, or a crash came before the answer could be kept
-//   a bounce                  is told once, to whom NOTIFY wants it; after a delivery only if it says that it may be one
-//   a null sender             is told nothing
+//   a remote host             gets it again only when its answer was lost, or a crash came before the answer could be
+//   kept a bounce                  is told once, to whom NOTIFY wants it; after a delivery only if it says that it may
+//   be one a null sender             is told nothing
 //
 // Owner: the scenario. Thread: one. Errors: wrong() has what broke, the first finding first.
 #pragma once

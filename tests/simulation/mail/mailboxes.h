@@ -1,5 +1,5 @@
-// A mail store in memory that keeps its promises (mailstore.h) and fails as a disk does: full, broken before the rename,
-// broken after it, or dead with its process.
+// A mail store in memory that keeps its promises (mailstore.h) and fails as a disk does: full, broken before the
+// rename, broken after it, or dead with its process.
 //
 // What is staged and published is durable: it outlives every crash. Tokens are "account/unique".
 // Owner: the scenario, across lives. Thread: the simulation's.

@@ -26,20 +26,29 @@ struct Arguments {
 };
 
 int usage(const std::string& why) {
-  fmt::print(stderr, "{}\nmail_simulation [--first S] [--seeds N] [--seconds T] [--verbose] [--twice] [--all] [--plant NAME]\n", why);
+  fmt::print(stderr,
+             "{}\nmail_simulation [--first S] [--seeds N] [--seconds T] [--verbose] [--twice] [--all] [--plant NAME]\n",
+             why);
   for (const PlantInfo& one : plants()) fmt::print(stderr, "  {:<20} {}\n", one.name, one.what);
   return 2;
 }
 
 std::string take_argument(Arguments& out, std::string_view name, const char* value) {
-  if (name == "--verbose") out.verbose = true;
-  else if (name == "--twice") out.twice = true;
-  else if (name == "--all") out.all = true;
-  else if (value == nullptr) return "unknown, or without its value: " + std::string(name);
+  if (name == "--verbose")
+    out.verbose = true;
+  else if (name == "--twice")
+    out.twice = true;
+  else if (name == "--all")
+    out.all = true;
+  else if (value == nullptr)
+    return "unknown, or without its value: " + std::string(name);
   const auto number = value ? to_number<std::uint64_t>(value) : std::nullopt;
-  if (name == "--first" && number) out.first = *number;
-  else if (name == "--seeds" && number) out.seeds = *number;
-  else if (name == "--seconds" && number) out.seconds = static_cast<double>(*number);
+  if (name == "--first" && number)
+    out.first = *number;
+  else if (name == "--seeds" && number)
+    out.seeds = *number;
+  else if (name == "--seconds" && number)
+    out.seconds = static_cast<double>(*number);
   else if (name == "--plant" && plant_named(value)) {
     for (const PlantInfo& one : plants())
       if (one.name == value) out.plant = &one;
@@ -109,9 +118,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   const auto& counts = total.counts;
-  fmt::print("{} seeds in {:.1f} s, {} wrong: {} messages, {} recipients, {} delivered, {} bounced ({} of them perhaps "
-             "delivered), {} messages recalled, {} recipients served twice, {} crashes, {} events\n",
-             done, took(), failed, counts.accepted, counts.recipients, counts.delivered, counts.bounced, counts.maybe,
-             counts.recalled, counts.repeated, total.crashes, total.events);
+  fmt::print(
+      "{} seeds in {:.1f} s, {} wrong: {} messages, {} recipients, {} delivered, {} bounced ({} of them perhaps "
+      "delivered), {} messages recalled, {} recipients served twice, {} crashes, {} events\n",
+      done, took(), failed, counts.accepted, counts.recipients, counts.delivered, counts.bounced, counts.maybe,
+      counts.recalled, counts.repeated, total.crashes, total.events);
   return failed ? 1 : 0;
 }

@@ -18,17 +18,17 @@ namespace postern::simulation {
 
 enum class Plant : std::uint8_t {
   kNone,
-  kLostIsDelivered,   ///< a reply that did not come counts as a delivery
-  kLostIsForgotten,   ///< a reply that did not come is deferred as any other failure
-  kDotIsDone,         ///< the mark before the final dot ends the recipient
-  kNoDotMark,         ///< nothing is noted before the final dot
-  kDoneIsDropped,     ///< now and then a recipient's end is not written
-  kPlacedIsDropped,   ///< now and then the token of a delivery is not written
-  kReportForgotten,   ///< now and then nobody is told
-  kIntentForgotten,   ///< after a crash what was half told is tried again
-  kNotifyIgnored,     ///< reports go out whatever NOTIFY says
-  kRefusedIsDeferred, ///< a refusal counts as "try again", a delivery as a refusal
-  kDiskLies,          ///< syncs do nothing
+  kLostIsDelivered,    ///< a reply that did not come counts as a delivery
+  kLostIsForgotten,    ///< a reply that did not come is deferred as any other failure
+  kDotIsDone,          ///< the mark before the final dot ends the recipient
+  kNoDotMark,          ///< nothing is noted before the final dot
+  kDoneIsDropped,      ///< now and then a recipient's end is not written
+  kPlacedIsDropped,    ///< now and then the token of a delivery is not written
+  kReportForgotten,    ///< now and then nobody is told
+  kIntentForgotten,    ///< after a crash what was half told is tried again
+  kNotifyIgnored,      ///< reports go out whatever NOTIFY says
+  kRefusedIsDeferred,  ///< a refusal counts as "try again", a delivery as a refusal
+  kDiskLies,           ///< syncs do nothing
 };
 
 struct PlantInfo {

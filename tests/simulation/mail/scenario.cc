@@ -204,14 +204,19 @@ Letter& Scenario::write_letter() {
   Letter& letter = ledger_.add();
   letter.sender = sender_for(letter.number);
   letter.eight_bit = random_.chance(0.1);
-  letter.text = fmt::format("Subject: letter {0}\r\nX-Letter: {0}\r\nMessage-ID: <{0}@there.example>\r\n", letter.number);
+  letter.text =
+      fmt::format("Subject: letter {0}\r\nX-Letter: {0}\r\nMessage-ID: <{0}@there.example>\r\n", letter.number);
   if (letter.eight_bit) letter.text += "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n";
   letter.text += "\r\n";
   const std::size_t size = random_.chance(0.1) ? random_.below(20'000) : random_.below(1500);
   while (letter.text.size() < size) {
-    static constexpr std::string_view kLines[] = {".\r\n", "..\r\n", ".hidden\r\n", "\r\n", "Words, and more of them.\r\n"};
+    static constexpr std::string_view kLines[] = {".\r\n", "..\r\n", ".hidden\r\n", "\r\n",
+                                                  "Words, and more of them.\r\n"};
     letter.text += kLines[random_.below(std::size(kLines))];
-    if (letter.eight_bit && random_.chance(0.2)) letter.text += "Gr\xc3\xbc\xc3\x9f" "e\r\n";
+    if (letter.eight_bit && random_.chance(0.2))
+      letter.text +=
+          "Gr\xc3\xbc\xc3\x9f"
+          "e\r\n";
   }
   add_recipients(letter);
   return letter;
@@ -273,7 +278,7 @@ void Scenario::act() {
   if (what < 80) return change_weather();
   if (what < 83) return break_disk();
   if (what < 85) return env_.set_capacity(~0ULL);
-  static constexpr const char* kCommands[] = {"queue.recall", "queue.recall", "queue.hold",
+  static constexpr const char* kCommands[] = {"queue.recall",  "queue.recall", "queue.hold",
                                               "queue.release", "queue.expire", "queue.retry"};
   const std::string command = kCommands[random_.below(std::size(kCommands))];
   const MessageId id = some_letter();
@@ -300,7 +305,8 @@ void Scenario::live(bool last) {
   const auto over = [&] { return env_.operations() >= operation || sim_.events() >= event || sim_.now() >= time; };
   std::size_t left = 2 + random_.below(14);
   while (!over()) {
-    const Duration pause = left == 0 ? Duration(1h) : some_time(0s, random_.chance(0.7) ? Duration(200ms) : Duration(5min));
+    const Duration pause =
+        left == 0 ? Duration(1h) : some_time(0s, random_.chance(0.7) ? Duration(200ms) : Duration(5min));
     if (sim_.run_until(over, std::min<Duration>(pause, time - sim_.now()))) break;
     if (left == 0) continue;
     --left;

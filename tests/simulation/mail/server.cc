@@ -44,9 +44,12 @@ class People final : public Directory {
   Task<AddressLookup> find(Address asked) override {
     AddressLookup out;
     if (asked.domain().ascii() == kLocalDomain) out.kind = AddressLookup::Kind::kAccount;
-    if (asked.local() == kPostmaster) out.account = kPostmaster;
-    else if (asked.local().starts_with("nobody")) out.kind = AddressLookup::Kind::kNoSuchUser;
-    else out.account = kSenders;
+    if (asked.local() == kPostmaster)
+      out.account = kPostmaster;
+    else if (asked.local().starts_with("nobody"))
+      out.kind = AddressLookup::Kind::kNoSuchUser;
+    else
+      out.account = kSenders;
     return Task<AddressLookup>::ready(std::move(out));
   }
 };
@@ -99,12 +102,11 @@ class Rows final : public ControlRows {
 };
 
 std::unique_ptr<Spool> open(World& world, const ServerSettings& settings) {
-  SpoolHost host{.env = world.env,
-                 .journal = world.sim.make_lane("journal"),
-                 .keeper = world.sim.make_lane("keeper"),
-                 .report = [log = Log(world.log)](const SpoolReport& what) {
-                   log.warn("spool.report", {{"what", what.detail}});
-                 }};
+  SpoolHost host{
+      .env = world.env,
+      .journal = world.sim.make_lane("journal"),
+      .keeper = world.sim.make_lane("keeper"),
+      .report = [log = Log(world.log)](const SpoolReport& what) { log.warn("spool.report", {{"what", what.detail}}); }};
   auto opened = open_spool(settings.spool, std::move(host));
   if (!opened) {
     world.ledger.fail("the spool cannot be opened: " + opened.error().detail);
@@ -164,13 +166,13 @@ void Server::start_relay() {
     parts_->clients.back()->on_error = [](std::exception_ptr) {};
     parts_->resolvers.push_back(std::make_unique<FakeResolver>(executor));
     world_.internet.fill(*parts_->resolvers.back());
-    parts_->couriers.all.push_back(std::make_unique<relay::Courier>(
-        executor, Log(world_.log),
-        relay::CourierParts{.outbound = *outbound,
-                            .spool = *parts_->spool,
-                            .dns = *parts_->resolvers.back(),
-                            .policies = parts_->policies,
-                            .metrics = parts_->relay_metrics}));
+    parts_->couriers.all.push_back(
+        std::make_unique<relay::Courier>(executor, Log(world_.log),
+                                         relay::CourierParts{.outbound = *outbound,
+                                                             .spool = *parts_->spool,
+                                                             .dns = *parts_->resolvers.back(),
+                                                             .policies = parts_->policies,
+                                                             .metrics = parts_->relay_metrics}));
   }
   parts_->transport = planted_transport(world_.plant, parts_->couriers);
 }

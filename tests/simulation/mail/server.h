@@ -1,4 +1,5 @@
-// Postern in one life: the spool on the simulated disk, the queue and the relay client, from a start to a crash or stop.
+// Postern in one life: the spool on the simulated disk, the queue and the relay client, from a start to a crash or
+// stop.
 //
 // What the module files do in the real server (services, reports, a courier per worker) is done here, over fewer
 // workers than the simulation has: the last one belongs to the Internet.

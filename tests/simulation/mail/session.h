@@ -66,7 +66,7 @@ class Session final : private SocketEvents, private TimerNode {
   std::vector<Answer> answers_;
   std::string late_;
   std::vector<Taken*> late_taken_;
-  bool waits_ = false;   ///< for a late answer; nothing is read meanwhile
+  bool waits_ = false;  ///< for a late answer; nothing is read meanwhile
   bool silent_ = false;
   bool closing_ = false;  ///< after what was said
   bool reset_at_end_ = false;
