@@ -146,7 +146,7 @@ namespace {
 constexpr std::size_t kMaxLookups = 10'000;
 
 Task<void> look_up(Resolver* resolver, Executor* executor, std::shared_ptr<ReverseLookup> lookup, IpAddress ip) {
-  lookup->found = co_await resolver->reverse_name(std::move(ip), Deadline::at(lookup->until));
+  lookup->found = co_await resolver->reverse_name(ip, Deadline::at(lookup->until));
   lookup->took = executor->now() - lookup->asked;
   lookup->answered.set();
 }
