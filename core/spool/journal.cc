@@ -133,7 +133,7 @@ void Journal::write_batch() {
 /// Whether a request can join the batch in the making; goes on to the next segment for the first of a batch.
 Journal::Fit Journal::fit(JournalRequest& request, std::uint64_t size) {
   if (size + kHeaderRoom + kTailRoom > store_.settings.segment_size) return Fit::kNever;
-  if (request.kind() != JournalRequest::Kind::kChange && !admit(request.kind(), bytes_ + size)) return Fit::kFull;
+  if (!admit(request, bytes_ + size)) return Fit::kFull;
   // A move repeats the message's marks as the index knows them, and the index learns of this batch's only at its end.
   bool marked = request.kind() == JournalRequest::Kind::kMove &&
                 std::ranges::any_of(members_, [&](auto* member) { return member->header.id == request.header.id; });
@@ -171,30 +171,36 @@ bool Journal::disk_is_short() {
   return disk_short_ = is_short();
 }
 
-/// A move may use half of what accepting leaves alone: it makes room in the end.
-bool Journal::admit(JournalRequest::Kind kind, std::uint64_t size) {
-  bool moves = kind == JournalRequest::Kind::kMove;
+/// The marks that end something may use all that accepting leaves alone, and a move half of it: it makes room in the
+/// end. Those of attempts, which come again and again, use none.
+bool Journal::admit(const JournalRequest& request, std::uint64_t size) {
+  const auto kind = request.kind();
+  const bool accepts = kind == JournalRequest::Kind::kAccept;
+  if (kind == JournalRequest::Kind::kChange && request.header.type != type_of(Mark::kAttempt)) return true;
   std::uint64_t reserve = [&] {
     std::scoped_lock lock(store_.mutex);
-    return moves ? store_.reserve() / 2 : store_.reserve();
+    return kind == JournalRequest::Kind::kMove ? store_.reserve() / 2 : store_.reserve();
   }();
-  bool disk_short = !moves && disk_is_short();
-  bool ok = !disk_short && (has_room(size, reserve) || (take_spare() && has_room(size, reserve)));
-  if (moves) return ok;
+  const bool disk_short = accepts && disk_is_short();
+  const bool ok = !disk_short && (has_room(size, reserve) || (take_spare() && has_room(size, reserve)));
+  if (accepts) note_room(ok, disk_short);
+  return ok;
+}
+
+/// What status and log say of the disk.
+void Journal::note_room(bool ok, bool disk_short) {
   if (ok) {
     store_.full = false;
-    return true;
+    return;
   }
   bool first = !store_.full.exchange(true);
   {
     std::scoped_lock lock(store_.mutex);
     ++store_.counters.full_refusals;
   }
-  if (first)
-    store_.report(SpoolReport::Kind::kFull, disk_short
-                                                ? "less than min_free is left; nothing is accepted until there is"
-                                                : "no room for another segment; nothing is accepted until there is");
-  return false;
+  if (!first) return;
+  std::string_view why = disk_short ? "less than min_free is left" : "no room for another segment";
+  store_.report(SpoolReport::Kind::kFull, fmt::format("{}; nothing is accepted until there is", why));
 }
 
 /// Makes a spare segment here and now, because the keeper has not been fast enough. False when the disk is full.

@@ -92,7 +92,8 @@ class Journal {
   void fail(JournalRequest& request, Fault fault);
   bool has_room(std::uint64_t size, std::uint64_t reserve);
   bool disk_is_short();
-  bool admit(JournalRequest::Kind kind, std::uint64_t size);
+  bool admit(const JournalRequest& request, std::uint64_t size);
+  void note_room(bool ok, bool disk_short);
   bool roll();
   bool take_spare();
   void begin_segment(SegmentPtr segment);

@@ -16,6 +16,7 @@
 #include <string>
 #include <utility>
 
+#include "core/base/descriptor.h"
 #include "postern/env.h"
 #include "postern/random.h"
 
@@ -27,21 +28,6 @@ SharedMemory::~SharedMemory() = default;
 Env::~Env() = default;
 
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 /// One pwritev of up to IOV_MAX parts, from `skip` octets into the first; returns octets written or -errno.
 std::ptrdiff_t write_some(int fd, std::span<const std::string_view> parts, std::size_t skip, std::uint64_t offset) {

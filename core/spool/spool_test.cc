@@ -300,6 +300,26 @@ TEST_CASE("a full disk refuses with spool.full, still drains, and recovers") {
   CHECK(put(bench.world, *bench.spool, make_message(2, 4000)));
 }
 
+TEST_CASE("on a full disk attempts are noted while there is room, and what ends a recipient always is") {
+  Bench bench;
+  bench.env.set_capacity(4 * 64 * 1024 + 700'000);
+  std::vector<MessageId> ids;
+  while (auto id = put(bench.world, *bench.spool, make_message(ids.size(), 4000))) ids.push_back(*id);
+  REQUIRE(ids.size() > 20);
+  Result<void> noted;
+  for (std::uint32_t count = 1; noted && count < 2000; ++count)
+    noted = bench.world.wait(bench.spool->change(
+        bench.world, bench.spool->attempted(ids[count % ids.size()], 0, count, WallTime(5us), "451 come back later")));
+  REQUIRE_FALSE(noted);
+  CHECK(noted.error().code == "spool.full");
+  for (MessageId id : ids) {
+    REQUIRE(bench.world.wait(bench.spool->dot_sent(bench.world, id, 0)));
+    REQUIRE(bench.done(id));
+  }
+  bench.restart();
+  CHECK(bench.list().empty());
+}
+
 TEST_CASE("mail leaves min_free of the file system alone although segments are at hand") {
   Bench bench;
   bench.settings.min_free = 100'000;

@@ -52,7 +52,8 @@ void Store::remove_segment(const Segment& segment) {
 }
 
 std::uint64_t Store::reserve() const {
-  return index.waiting() * kRoomPerRecipient + settings.segment_size / 16;
+  std::uint64_t waiting = index.waiting();
+  return waiting * kRoomPerRecipient + std::min(waiting, kLoneBatches) * kRoomPerBatch + settings.segment_size / 16;
 }
 
 std::size_t Store::spares_wanted() const {

@@ -24,6 +24,8 @@ using SegmentPtr = std::shared_ptr<Segment>;
 
 inline constexpr std::size_t kSpareSlack = 8;  ///< spare segments kept beyond those that are wanted
 inline constexpr std::uint64_t kRoomPerRecipient = 2 * sizeof(RecordHeader);  ///< kept free for its last marks
+inline constexpr std::uint64_t kRoomPerBatch = 3 * kEndRecordSize;            ///< and where each is written by itself
+inline constexpr std::uint64_t kLoneBatches = 4096;                           ///< of which there are so many at most
 
 struct Store {
   Store(SpoolSettings the_settings, Env& the_env, Report the_report);
