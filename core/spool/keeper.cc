@@ -52,9 +52,9 @@ void Keeper::poke() {
 }
 
 void Keeper::sealed(SegmentPtr segment) {
-  segment->pins.fetch_add(1, std::memory_order_relaxed);  // it is not written again before its footer is
   std::scoped_lock lock(mutex_);
-  sealed_.push_back(std::move(segment));
+  std::uint64_t sequence = segment->sequence;
+  sealed_.push_back({std::move(segment), sequence});
 }
 
 void Keeper::moved(bool failed) {
@@ -123,21 +123,25 @@ void Keeper::trim_spares() {
 
 void Keeper::write_footers() {
   while (!stopping_) {
-    SegmentPtr segment;
+    Sealed sealed;
     {
       std::scoped_lock lock(mutex_);
       if (sealed_.size() <= kUnfooted) return;
-      segment = std::move(sealed_.front());
+      sealed = std::move(sealed_.front());
       sealed_.pop_front();
     }
-    if (lives(*segment)) write_footer(*segment);  // a missing footer costs time at the next start, nothing else
-    segment->pins.fetch_sub(1, std::memory_order_release);
+    if (!pin(sealed)) continue;
+    write_footer(*sealed.segment);  // a missing footer costs time at the next start, nothing else
+    sealed.segment->pins.fetch_sub(1, std::memory_order_release);
   }
 }
 
-bool Keeper::lives(const Segment& segment) const {
+/// Keeps a segment from being written again. False when nothing lives in it any more, or it has been already.
+bool Keeper::pin(const Sealed& sealed) {
   std::scoped_lock lock(store_.mutex);
-  return segment.live != 0;
+  if (sealed.segment->sequence != sealed.sequence || sealed.segment->live == 0) return false;
+  sealed.segment->pins.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 /// The oldest segment, when moving what lives in it pays.

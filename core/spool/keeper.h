@@ -39,7 +39,11 @@ class Keeper {
   void make_spares();
   void trim_spares();
   void write_footers();
-  bool lives(const Segment& segment) const;
+  struct Sealed {
+    SegmentPtr segment;
+    std::uint64_t sequence = 0;  ///< then: a segment that is free takes another one
+  };
+  bool pin(const Sealed& sealed);
   void compact();
   SegmentPtr pick();
   void collect_victims(const SegmentPtr& segment);
@@ -53,7 +57,7 @@ class Keeper {
   Work work_{*this};
 
   std::mutex mutex_;
-  std::deque<SegmentPtr> sealed_;  ///< oldest first; guarded by mutex_
+  std::deque<Sealed> sealed_;  ///< oldest first; guarded by mutex_
 
   // Compaction: one segment at a time.
   SegmentPtr compacting_;
