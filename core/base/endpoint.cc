@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <vector>
 
 namespace postern {
 namespace {
@@ -81,6 +82,19 @@ bool IpAddress::is_private() const {
   if (v6_) return (octets_[0] & 0xfe) == 0xfc || (octets_[0] == 0xfe && (octets_[1] & 0xc0) == 0x80);
   return octets_[0] == 10 || (octets_[0] == 172 && (octets_[1] & 0xf0) == 16) ||
          (octets_[0] == 192 && octets_[1] == 168) || (octets_[0] == 169 && octets_[1] == 254);
+}
+
+bool IpAddress::is_public() const {
+  static const auto kSetApart = [] {
+    std::vector<IpNetwork> networks;
+    for (const char* text : {"0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24",
+                             "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48",
+                             "100::/64", "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"})
+      networks.push_back(IpNetwork::parse(text).value());
+    return networks;
+  }();
+  return !is_loopback() && !is_private() &&
+         std::ranges::none_of(kSetApart, [this](const IpNetwork& network) { return network.contains(*this); });
 }
 
 std::string IpAddress::to_string() const {

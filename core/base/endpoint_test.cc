@@ -101,3 +101,14 @@ TEST_CASE("a system's address becomes an endpoint") {
   std::memset(un.sun_path, 'p', sizeof un.sun_path);  // the system need not end a full path with a zero
   CHECK(Endpoint::from_sockaddr(reinterpret_cast<sockaddr*>(&un)).path.size() == sizeof un.sun_path);
 }
+
+TEST_CASE("public addresses are those that anybody may have") {
+  for (const char* text :
+       {"8.8.8.8", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2a00:1450::1", "2001:200::1"})
+    CHECK_MESSAGE(IpAddress::parse(text)->is_public(), text);
+  for (const char* text : {"0.0.0.0",         "10.1.2.3",  "100.64.0.1",  "127.0.0.1",   "169.254.169.254",
+                           "172.16.0.1",      "192.0.0.1", "192.168.1.1", "198.18.0.1",  "224.0.0.1",
+                           "255.255.255.255", "::",        "::1",         "::127.0.0.1", "64:ff9b::a01:203",
+                           "2002:a01:203::1", "2001::1",   "fc00::1",     "fe80::1",     "ff02::1"})
+    CHECK_MESSAGE(!IpAddress::parse(text)->is_public(), text);
+}

@@ -48,7 +48,9 @@ Result<std::string> read_regular_file(const std::filesystem::path& file, std::si
     if (got < 0) return system_fault("file.read");
     if (got == 0) return text;
     if (text.size() > limit) return fault("file.large", fmt::format("it is larger than {} octets", limit));
-    room = std::min<std::size_t>(limit - text.size() + 1, 64 * 1024);
+    // What has room already is not moved: a key would be left behind in the memory that it had.
+    room = std::min<std::size_t>(limit - text.size() + 1,
+                                 text.capacity() > text.size() ? text.capacity() - text.size() : 64 * 1024);
   }
 }
 

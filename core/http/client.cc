@@ -152,7 +152,7 @@ Task<Result<std::vector<IpAddress>>> Client::addresses_of(Url url, Deadline dead
       co_return fault("http.dns", url.host + ": " + std::string(to_string(answer.status)) + " " + answer.detail);
     found = std::move(answer.addresses);
   }
-  if (!settings_.allow_private) std::erase_if(found, [](const IpAddress& a) { return !is_public(a); });
+  if (!settings_.allow_private) std::erase_if(found, [](const IpAddress& a) { return !a.is_public(); });
   if (found.empty()) co_return fault("http.private", url.host + " has no public address");
   if (found.size() > kMaxAddresses) {
     // Both families get their turns: a host with many IPv6 addresses and a broken route to them is not rare.

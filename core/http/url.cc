@@ -1,7 +1,6 @@
 #include "core/http/url.h"
 
 #include <algorithm>
-#include <array>
 
 #include "postern/http.h"
 #include "postern/text.h"
@@ -94,18 +93,6 @@ std::string Url::authority() const {
 
 std::string Url::to_string() const {
   return (tls ? "https://" : "http://") + authority() + target;
-}
-
-bool is_public(const IpAddress& address) {
-  static constexpr std::array kNotPublic = {
-      "0.0.0.0/8",   "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24",   "198.18.0.0/15",
-      "224.0.0.0/4", "240.0.0.0/4",   "::/96",       "64:ff9b::/96",   "64:ff9b:1::/48", "100::/64",
-      "2001::/32",   "2002::/16",     "fc00::/7",    "fe80::/10",      "fec0::/10",      "ff00::/8"};
-  if (address.is_loopback() || address.is_private()) return false;
-  return std::ranges::none_of(kNotPublic, [&address](const char* text) {
-    const auto network = IpNetwork::parse(text);
-    return network && network->contains(address);
-  });
 }
 
 }  // namespace postern::http

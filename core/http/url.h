@@ -28,8 +28,4 @@ struct Url {
   bool same_origin(const Url& other) const { return tls == other.tls && host == other.host && port == other.port; }
 };
 
-/// May a client that serves strangers' wishes connect there? Not to loopback, private, shared, link-local, multicast,
-/// reserved addresses, nor to those that hold such an IPv4 address (RFC 6890, RFC 6052, RFC 3056, RFC 4380).
-bool is_public(const IpAddress& address);
-
 }  // namespace postern::http

@@ -1,28 +1,17 @@
 #include "core/tls/pem_file.h"
 
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <memory>
 
 #include "core/tls/filter.h"
+#include "postern/file.h"
 
 namespace postern {
 
 namespace {
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 struct BioDeleter {
   void operator()(BIO* bio) const { BIO_free(bio); }
@@ -68,23 +57,8 @@ bool at_end_of_pem() {
 }  // namespace
 
 Result<std::string> read_pem_file(const std::string& path, const std::string& code) {
-  // Without O_NONBLOCK the open of a FIFO itself waits for a writer.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
-  if (file.fd < 0) return fault(code, path + ": " + std::strerror(errno));
-  struct stat info{};
-  if (::fstat(file.fd, &info) != 0) return fault(code, path + ": " + std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) return fault(code, path + ": is not a regular file");
-  if (static_cast<std::size_t>(info.st_size) > kMaxPemOctets) return fault(code, path + ": is larger than 4 MiB");
-  std::string text(static_cast<std::size_t>(info.st_size), '\0');
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fault(code, path + ": " + std::strerror(errno));
-    if (got == 0) break;  // it was cut meanwhile; what is left will be parsed or refused
-    done += static_cast<std::size_t>(got);
-  }
-  text.resize(done);
+  auto text = read_regular_file(path, kMaxPemOctets);
+  if (!text) return fault(code, path + ": " + text.error().detail);
   return text;
 }
 

@@ -23,7 +23,10 @@ class IpAddress {
 
   bool is_v6() const { return v6_; }
   bool is_loopback() const;
-  bool is_private() const;                                       ///< RFC 1918, RFC 4193, link-local
+  bool is_private() const;  ///< RFC 1918, RFC 4193, link-local
+  /// Where a stranger's wish may lead: not to loopback, private, shared, link-local, multicast or reserved addresses,
+  /// nor to IPv6 ones that hold an IPv4 address, behind which anything can be (RFC 6890, RFC 6052, RFC 3056, RFC 4380).
+  bool is_public() const;
   const std::uint8_t* octets() const { return octets_.data(); }  ///< 4 or 16 octets, network order
   std::size_t size() const { return v6_ ? 16 : 4; }
   std::string to_string() const;
