@@ -22,11 +22,6 @@
 
 namespace postern {
 
-File::~File() = default;
-FileLock::~FileLock() = default;
-SharedMemory::~SharedMemory() = default;
-Env::~Env() = default;
-
 namespace {
 
 /// One pwritev of up to IOV_MAX parts, from `skip` octets into the first; returns octets written or -errno.

@@ -225,18 +225,17 @@ std::optional<SuppressionList::Flush> SuppressionList::begin_flush() {
 /// On the disk pool.
 Result<void> SuppressionList::write(const Flush& flush) {
   const auto failed = [&](int error) { return fault("suppress.file", path_ + ": " + std::strerror(error)); };
-  const std::string path = flush.rewrite ? path_ + ".new" : path_;
-  auto file = env_.open(path, OpenMode::kCreate);
+  if (flush.rewrite) {
+    if (const int error = replace_file(env_, folder_, std::string(kFile), flush.text)) return failed(error);
+    return {};
+  }
+  auto file = env_.open(path_, OpenMode::kCreate);
   if (!file) return failed(file.error());
-  if (flush.rewrite)
-    if (const int error = (*file)->truncate(0)) return failed(error);
   const std::string_view part = flush.text;
   if (const int error = (*file)->write({&part, 1}, flush.offset)) return failed(error);
   if (const int error = (*file)->sync()) return failed(error);
-  if (!flush.rewrite) return {};
-  file->reset();
-  if (const int error = env_.rename(path, path_)) return failed(error);
-  if (const int error = env_.sync_dir(folder_)) return failed(error);
+  if (flush.offset != 0) return {};
+  if (const int error = env_.sync_dir(folder_)) return failed(error);  // its name is new, too
   return {};
 }
 
@@ -260,22 +259,18 @@ Task<Result<void>> SuppressionList::flush_all() {
   }
 }
 
-Result<std::string> SuppressionList::read_file() {
-  auto file = env_.open(path_, OpenMode::kRead);
-  if (!file && file.error() == ENOENT) return std::string();
-  if (!file) return fault("suppress.file", path_ + ": " + std::strerror(file.error()));
-  auto size = (*file)->size();
-  if (!size || *size > kMaxFile) return fault("suppress.file", path_ + ": it has no size, or too much of it");
-  std::string text(*size, '\0');
-  auto got = (*file)->read(text, 0);
-  if (!got) return fault("suppress.file", path_ + ": " + std::strerror(got.error()));
-  text.resize(*got);
-  return text;
+/// On the disk pool, before anything is written.
+Result<std::string> SuppressionList::read_whole() {
+  remove_drafts(env_, folder_, kFile);
+  auto text = read_file(env_, path_, kMaxFile);
+  if (text) return std::move(*text);
+  if (text.error() == ENOENT) return std::string();
+  return fault("suppress.file", path_ + ": " + std::strerror(text.error()));
 }
 
 Task<Result<void>> SuppressionList::open() {
   if (!settings_.enabled) co_return Result<void>();
-  const Result<std::string> text = co_await run_blocking(Pool::kDisk, [this] { return read_file(); });
+  const Result<std::string> text = co_await run_blocking(Pool::kDisk, [this] { return read_whole(); });
   if (!text) co_return std::unexpected(text.error());
   const WallTime now = owner_.wall();
   std::string_view rest = *text;

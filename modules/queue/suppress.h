@@ -117,7 +117,7 @@ class SuppressionList {
   std::optional<Flush> begin_flush();
   Task<Result<void>> flush_all();
   Result<void> write(const Flush& flush);
-  Result<std::string> read_file();
+  Result<std::string> read_whole();
   std::string whole_text() const;
   void mark(std::string_view recipient, std::string_view scope);
   bool marked(std::string_view recipient, std::string_view scope) const;

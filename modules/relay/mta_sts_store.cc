@@ -48,60 +48,38 @@ std::optional<StsEntry> StsEntry::parse(std::string_view text) {
 
 Result<void> StsStore::prepare() {
   if (const int error = env_.make_dir(folder_)) return fault("sts.folder", folder_ + ": " + std::strerror(error));
+  remove_drafts(env_, folder_);
   return {};
 }
 
-std::optional<StsEntry> StsStore::read(const std::string& path) {
-  auto file = env_.open(path, OpenMode::kRead);
-  if (!file) return std::nullopt;
-  const auto size = (*file)->size();
-  if (!size || *size > kMaxFile) return std::nullopt;
-  std::string text(*size, '\0');
-  const auto got = (*file)->read(text, 0);
-  if (!got) return std::nullopt;
-  text.resize(*got);
-  return StsEntry::parse(text);
+std::optional<StsEntry> StsStore::read(const std::string& name) {
+  const auto text = read_file(env_, folder_ + "/" + name, kMaxFile);
+  return text ? StsEntry::parse(*text) : std::nullopt;
 }
 
 std::optional<StsEntry> StsStore::load(const std::string& domain) {
-  return good_domain(domain) ? read(path_of(domain)) : std::nullopt;
+  return good_domain(domain) ? read(domain + std::string(kEnding)) : std::nullopt;
 }
 
 Result<void> StsStore::save(const std::string& domain, const StsEntry& entry) {
   if (!good_domain(domain)) return fault("sts.save", "\"" + domain + "\" cannot be a file's name");
-  make_room();
-  // Another worker may save the same domain at this moment.
-  const std::string path = path_of(domain), draft = fmt::format("{}.{:016x}.tmp", path, env_.random());
-  const std::string text = entry.to_text();
-  const std::string_view parts[] = {text};
-  int error = 0;
-  {
-    auto file = env_.open(draft, OpenMode::kCreate);
-    error = file ? (*file)->write(parts, 0) : file.error();
-    if (!error) error = (*file)->sync();
-  }
-  if (!error) error = env_.rename(draft, path);
-  if (!error) error = env_.sync_dir(folder_);
-  if (!error) return {};
-  env_.unlink(draft);
-  return fault("sts.save", path + ": " + std::strerror(error));
+  const std::string name = domain + std::string(kEnding);
+  if (!env_.open(folder_ + "/" + name, OpenMode::kRead)) make_room();
+  if (const int error = replace_file(env_, folder_, name, entry.to_text()))
+    return fault("sts.save", folder_ + "/" + name + ": " + std::strerror(error));
+  return {};
 }
 
 void StsStore::make_room() {
   auto names = env_.list(folder_);
   if (!names) return;
-  // Drafts of a process that ended before it renamed them; one of ours that is taken away is fetched again.
-  std::erase_if(*names, [this](const std::string& name) {
-    if (!name.ends_with(".tmp")) return !name.ends_with(kEnding);
-    if (env_.random() % 64 == 0) env_.unlink(folder_ + "/" + name);
-    return true;
-  });
+  std::erase_if(*names, [](const std::string& name) { return !name.ends_with(kEnding); });
   while (!names->empty() && names->size() >= max_files_) {
     std::size_t stalest = 0;
     WallTime least = WallTime::max();
     for (std::size_t i = 0; i < std::min(kSample, names->size()); ++i) {
       const std::size_t at = env_.random() % names->size();
-      const auto entry = read(folder_ + "/" + (*names)[at]);
+      const auto entry = read((*names)[at]);
       const WallTime ends = entry ? entry->fetched + entry->policy.max_age : WallTime::min();
       if (ends >= least) continue;
       least = ends;

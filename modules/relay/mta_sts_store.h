@@ -1,8 +1,8 @@
 // MTA-STS policies on disk, so that a restart does not forget what a domain has promised: a policy is worth most when
 // an attacker hides the record that announces it (RFC 8461 §5.1, §10.2).
 //
-// A file per domain in one folder, written under another name, synced and renamed. Bounded: beyond `max_files` the
-// stalest of a few picked at random makes room for a new one.
+// A file per domain in one folder (replace_file). Bounded: beyond `max_files` the stalest of a few picked at random
+// makes room for a new one.
 //
 // Owner: the module; shared by all workers. Thread: any but a worker's loop: every call reads or writes the disk.
 // Errors: what cannot be read is as if it were not there; save() says what failed.
@@ -35,7 +35,7 @@ class StsStore {
   static constexpr std::size_t kMaxFiles = 10'000;
   static constexpr std::size_t kSample = 16;  ///< files looked at for the stalest
 
-  /// `env` outlives it. The folder is made by prepare().
+  /// `env` outlives it. prepare() makes the folder, and is called before anybody saves.
   StsStore(Env& env, std::string folder, std::size_t max_files = kMaxFiles)
       : env_(env), folder_(std::move(folder)), max_files_(max_files) {}
   Result<void> prepare();
@@ -43,8 +43,7 @@ class StsStore {
   Result<void> save(const std::string& domain, const StsEntry& entry);
 
  private:
-  std::string path_of(const std::string& domain) const { return folder_ + "/" + domain + ".sts"; }
-  std::optional<StsEntry> read(const std::string& path);
+  std::optional<StsEntry> read(const std::string& name);
   void make_room();
 
   Env& env_;

@@ -33,46 +33,27 @@ std::optional<UtcDay> parse_day(std::string_view text) {
 
 Result<void> TlsReportFiles::prepare() {
   if (const int error = env_.make_dir(folder_)) return fault("tlsrpt.folder", folder_ + ": " + std::strerror(error));
+  remove_drafts(env_, folder_);
   return {};
 }
 
-std::string TlsReportFiles::read_text(const std::string& path) {
-  auto file = env_.open(path, OpenMode::kRead);
-  const auto size = file ? (*file)->size() : IoResult<std::uint64_t>(0);
-  if (!file || !size || *size > kMaxFile) return {};
-  std::string text(*size, '\0');
-  const auto got = (*file)->read(text, 0);
-  text.resize(got ? *got : 0);
-  return text;
+std::string TlsReportFiles::read_text(const std::string& name) {
+  return read_file(env_, folder_ + "/" + name, kMaxFile).value_or(std::string());
 }
 
-Result<void> TlsReportFiles::replace(const std::string& path, std::string_view text) {
-  const std::string draft = path + ".tmp";  // one writer per file: no other name is needed
-  env_.unlink(draft);                       // what an earlier process left must not show behind a shorter text
-  int error = 0;
-  {
-    auto file = env_.open(draft, OpenMode::kCreate);
-    const std::string_view parts[] = {text};
-    error = file ? (*file)->write(parts, 0) : file.error();
-    if (!error) error = (*file)->sync();
-  }
-  if (!error) error = env_.rename(draft, path);
-  if (!error) error = env_.sync_dir(folder_);
-  if (!error) return {};
-  env_.unlink(draft);
-  return fault("tlsrpt.write", path + ": " + std::strerror(error));
-}
-
-TlsReportDay TlsReportFiles::read_file(UtcDay day, const std::string& name) {
-  return day_from_json(day, read_text(folder_ + "/" + name));
+TlsReportDay TlsReportFiles::read_day(UtcDay day, const std::string& name) {
+  return day_from_json(day, read_text(name));
 }
 
 TlsReportDay TlsReportFiles::read(UtcDay day, unsigned worker) {
-  return read_file(day, fmt::format("{}.w{}.json", day_text(day), worker));
+  return read_day(day, fmt::format("{}.w{}.json", day_text(day), worker));
 }
 
 Result<void> TlsReportFiles::write(const TlsReportDay& day, unsigned worker) {
-  return replace(fmt::format("{}/{}.w{}.json", folder_, day_text(day.day), worker), day_to_json(day));
+  const std::string name = fmt::format("{}.w{}.json", day_text(day.day), worker);
+  if (const int error = replace_file(env_, folder_, name, day_to_json(day)))
+    return fault("tlsrpt.write", folder_ + "/" + name + ": " + std::strerror(error));
+  return {};
 }
 
 std::vector<std::string> TlsReportFiles::names_of(UtcDay day) {
@@ -99,13 +80,13 @@ std::vector<UtcDay> TlsReportFiles::days() {
 TlsReportDay TlsReportFiles::merged(UtcDay day) {
   TlsReportDay all{.day = day, .domains = {}};
   for (const std::string& name : names_of(day))
-    if (name.ends_with(".json")) all.merge(read_file(day, name));
+    if (name.ends_with(".json")) all.merge(read_day(day, name));
   return all;
 }
 
 std::set<std::string> TlsReportFiles::sent(UtcDay day) {
   std::set<std::string> out;
-  const std::string text = read_text(folder_ + "/" + day_text(day) + ".sent");
+  const std::string text = read_text(day_text(day) + ".sent");
   for (const std::string_view line : split(text, '\n'))
     if (!line.empty()) out.emplace(line);
   return out;

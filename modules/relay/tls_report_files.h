@@ -1,6 +1,6 @@
 // The counts of TLS reports on disk: a file per day and worker, and for each day the domains that have been told.
 //
-//   FOLDER/2026-11-22.w0.json   what worker 0 counted on that day; replaced whole (written aside, synced, renamed)
+//   FOLDER/2026-11-22.w0.json   what worker 0 counted on that day; replaced whole (replace_file)
 //   FOLDER/2026-11-22.sent      a domain a line: its report has been handed over
 //
 // Owner: the module; shared by all workers. Thread: any but a worker's loop. Errors: "tlsrpt.write", "tlsrpt.folder";
@@ -35,9 +35,8 @@ class TlsReportFiles {
   void remove(UtcDay day);
 
  private:
-  TlsReportDay read_file(UtcDay day, const std::string& name);
-  std::string read_text(const std::string& path);
-  Result<void> replace(const std::string& path, std::string_view text);
+  TlsReportDay read_day(UtcDay day, const std::string& name);
+  std::string read_text(const std::string& name);
   std::vector<std::string> names_of(UtcDay day);
 
   Env& env_;

@@ -77,6 +77,17 @@ class Env {
   virtual std::uint64_t random() = 0;  ///< not to be guessed by a stranger
 };
 
+/// Puts a whole text in the place of a file, so that a crash at any moment leaves the old text or the new one: written
+/// under another name beside it ("NAME.<16 hex digits>.tmp"), synced, renamed, and the folder synced.
+///
+/// Errors: 0 or an errno; after one the old text stands (the new one, when only the folder could not be synced). A
+///         crash in the middle leaves a draft: see remove_drafts().
+int replace_file(Env& env, const std::string& folder, const std::string& name, std::string_view text);
+/// Takes away what replace_file() of an earlier process left of `name`, or of all names when that is empty.
+void remove_drafts(Env& env, const std::string& folder, std::string_view name = {});
+/// A whole file. Errors: EFBIG when it has more than `limit` octets.
+IoResult<std::string> read_file(Env& env, const std::string& path, std::size_t limit);
+
 /// The file system of this machine.
 class PosixEnv final : public Env {
  public:
