@@ -77,8 +77,9 @@ Result<void> list_queue(const Settings& settings, std::ostream& out) {
   return {};
 }
 
+/// Every message, which is what a retry without a selection means.
 Result<void> run_queue(const Settings& settings) {
-  auto asked = ask_server(settings.control, "queue.retry", {{"id", "all"}}, [](const std::string&) {});
+  auto asked = ask_server(settings.control, "queue.retry", {}, [](const std::string&) {});
   if (!asked)
     return fault("sendmail.queue", fmt::format("the server's queue cannot be asked: {}", asked.error().detail));
   return {};

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
@@ -17,6 +18,7 @@
 #include "core/sendmail/smtp_server.h"
 #include "postern/message.h"
 #include "postern/random.h"
+#include "postern/spool.h"
 #include "postern/text.h"
 
 using namespace postern;
@@ -144,6 +146,45 @@ class ScriptedServer {
   std::vector<std::pair<std::string, std::string>> answers_;
   int fd_;
   std::string heard_;
+  std::thread thread_;
+};
+
+/// A control socket that treats one queue command as the queue does: an id that is none is refused.
+class ControlSocket {
+ public:
+  explicit ControlSocket(const fs::path& path) : fd_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(fd_, 1) == 0);
+    thread_ = std::thread([this] { answer(); });
+  }
+  ~ControlSocket() {
+    if (thread_.joinable()) heard();
+    ::close(fd_);
+  }
+  nlohmann::json heard() {
+    ::shutdown(fd_, SHUT_RDWR);
+    thread_.join();
+    return request_;
+  }
+
+ private:
+  void answer() {
+    const int peer = ::accept(fd_, nullptr, nullptr);
+    if (peer < 0) return;
+    std::string line;
+    for (char c = 0; ::read(peer, &c, 1) == 1 && c != '\n';) line += c;
+    request_ = nlohmann::json::parse(line, nullptr, false);
+    const std::string id = request_["args"].value("id", "");
+    const std::string text = id.empty() || MessageId::parse(id) ? "{\"row\":{\"retried\":2}}\n{\"ok\":true}\n"
+                                                                : "{\"error\":\"no id\",\"code\":\"queue.id\"}\n";
+    CHECK(::write(peer, text.data(), text.size()) > 0);
+    ::close(peer);
+  }
+  int fd_;
+  nlohmann::json request_;
   std::thread thread_;
 };
 
@@ -365,6 +406,27 @@ TEST_CASE("exit codes of wrong calls") {
   CHECK(f.run({"bob"}, "x\n") == EX_CONFIG);
   CHECK(f.errors.contains("conf:5: unknown key \"colour\""));
   CHECK(f.dropped().empty());
+}
+
+TEST_CASE("-q asks for all of the queue, in the queue's own words") {
+  Folder f;
+  ControlSocket control(f.path / "control");
+  CHECK(f.run({"-q"}, "") == EX_OK);
+  CHECK(f.errors.empty());
+  const nlohmann::json request = control.heard();
+  CHECK(request["command"] == "queue.retry");
+  CHECK(request["args"].empty());  // any term, even an id of "all", would select
+}
+
+TEST_CASE("a settings file that is there and no file, or too long, is told of") {
+  Folder f;
+  fs::remove(f.path / "conf");
+  REQUIRE(::mkfifo((f.path / "conf").c_str(), 0600) == 0);  // which would be waited for
+  CHECK(f.run({"bob"}, "x\n") == EX_CONFIG);
+  fs::remove(f.path / "conf");
+  std::ofstream(f.path / "conf") << std::string(70'000, '#');
+  CHECK(f.run({"bob"}, "x\n") == EX_CONFIG);
+  CHECK(f.errors.contains("conf: "));
 }
 
 TEST_CASE("a message beyond the limit is refused before it is written anywhere") {

@@ -7,10 +7,9 @@
 
 #include <array>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 
 #include "postern/address.h"
+#include "postern/file.h"
 #include "postern/text.h"
 
 namespace postern::sendmail {
@@ -20,17 +19,15 @@ namespace {
 constexpr const char* kFile = "/etc/postern/sendmail.conf";
 constexpr std::size_t kMaxFile = 64 * 1024;
 
-std::string read_some(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text(kMaxFile, '\0');
-  if (!in) return {};
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
+/// Empty when it cannot be opened, as by a caller who may not; what is there but cannot be taken whole is a fault.
+Result<std::string> read_some(const std::string& file) {
+  auto text = read_regular_file(file, kMaxFile);
+  if (text || text.error().code == "file.open") return text.value_or(std::string());
+  return fault("sendmail.config", fmt::format("{}: {}", file, text.error().detail));
 }
 
 std::string host_domain() {
-  const std::string mailname(trim(read_some("/etc/mailname")));
+  const std::string mailname(trim(read_some("/etc/mailname").value_or(std::string())));
   if (Domain::parse(mailname)) return mailname;
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
@@ -85,7 +82,9 @@ Result<Settings> parse_settings(std::string_view text, std::string_view file) {
 Result<Settings> read_settings() {
   const char* other = std::getenv("POSTERN_SENDMAIL_CONF");
   const std::string file = other != nullptr ? other : kFile;
-  auto out = parse_settings(read_some(file), file);
+  const auto text = read_some(file);
+  if (!text) return std::unexpected(text.error());
+  auto out = parse_settings(*text, file);
   if (out && out->domain.empty()) out->domain = host_domain();
   return out;
 }
