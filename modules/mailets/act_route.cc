@@ -1,4 +1,7 @@
 // Mailets that settle where mail goes: go, deliver, relay, discard, quarantine, hold.
+#include <fmt/format.h>
+
+#include "postern/transport.h"
 #include "rules.h"
 
 namespace postern::mailets {
@@ -51,9 +54,7 @@ std::shared_ptr<Action> relay(Arguments& arguments) {
   for (const std::string_view key : {"gateway", "tls", "source"})
     if (const std::string value = arguments.text(key, ""); !value.empty()) result.step.options.emplace(key, value);
   if (const auto tls = result.step.options.find("tls"); tls != result.step.options.end())
-    if (tls->second != "none" && tls->second != "may" && tls->second != "encrypt" && tls->second != "verify" &&
-        tls->second != "dane")
-      arguments.complain("tls must be one of none, may, encrypt, verify, dane");
+    if (!is_tls_word(tls->second)) arguments.complain(fmt::format("tls must be one of {}", fmt::join(kTlsWords, ", ")));
   if (const auto source = result.step.options.find("source");
       source != result.step.options.end() && !IpAddress::parse(source->second))
     arguments.complain("source is not an IP address");

@@ -1,4 +1,5 @@
 #include "mailets_for_tests.h"
+#include "postern/transport.h"
 
 namespace postern::mailets {
 namespace {
@@ -20,6 +21,17 @@ TEST_CASE("go, deliver, relay, discard, quarantine and hold say what they are") 
   CHECK(m.act("hold", value("10m"))->verdict.hold == 10min);
   CHECK_FALSE(m.complaint("hold", value(0)).empty());
   CHECK_FALSE(m.complaint("deliver", table({{"folder", value("a\nb")}})).empty());
+}
+
+TEST_CASE("relay takes every word for TLS that a route takes") {
+  Mail m;
+  for (const std::string_view word : kTlsWords) {
+    CAPTURE(word);
+    CHECK(m.act("relay", table({{"tls", value(std::string(word))}}))->step.options.at("tls") == word);
+  }
+  const std::string complaint = m.complaint("relay", table({{"tls", value("mta_sts")}}));
+  CHECK(complaint.contains("mta-sts"));
+  CHECK(complaint.contains("dane-or-mta-sts-or-opportunistic"));
 }
 
 TEST_CASE("refusals carry code, enhanced code and text") {

@@ -57,7 +57,7 @@ bool Outbound::may_lead_to(const IpAddress& address) const {
   const bool unspecified = std::all_of(address.octets(), address.octets() + address.size(), [](auto o) { return !o; });
   // 0/8, multicast, class E and broadcast; of IPv6 the unspecified address and multicast.
   if (unspecified || (address.is_v6() ? first == 0xff : first == 0 || first >= 224)) return false;
-  if (!address.is_loopback() && !address.is_private()) return true;
+  if (address.is_public()) return true;
   return std::ranges::any_of(settings.allow_private, [&](const IpNetwork& net) { return net.contains(address); });
 }
 

@@ -1,21 +1,20 @@
 #include "settings.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
 
 #include "next_hop.h"
 #include "postern/text.h"
+#include "postern/transport.h"
 
 namespace postern::relay {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> kTlsWords = {
-    "none", "opportunistic", "may", "encrypt", "verify", "dane", "mta-sts", "dane-or-mta-sts-or-opportunistic"};
-
 std::optional<std::string> check_tls(const std::string& text) {
   if (text.empty() || is_tls_word(text)) return std::nullopt;
-  return "is none of none, opportunistic, encrypt, verify, dane, mta-sts, dane-or-mta-sts-or-opportunistic";
+  return fmt::format("is none of {}", fmt::join(kTlsWords, ", "));
 }
 
 std::optional<std::string> check_host_name(const std::string& text) {
@@ -46,10 +45,6 @@ const std::vector<std::pair<std::string, FamilyOrder>> kFamilies = {{"ipv6-first
                                                                     {"ipv4-only", FamilyOrder::kIpv4Only}};
 
 }  // namespace
-
-bool is_tls_word(std::string_view text) {
-  return std::ranges::find(kTlsWords, text) != kTlsWords.end();
-}
 
 bool trusts_any_host(std::string_view tls) {
   return tls == "opportunistic" || tls == "may" || tls == "encrypt";

@@ -97,11 +97,10 @@ void describe(Schema<DeliverySettings>& s);
 /// What the schema cannot say: names that must exist, hosts that must parse. Places are those of the settings.
 void check_settings(const DeliverySettings& settings, Diagnostics& diagnostics);
 
-/// The words of TlsQuestion::wanted.
-bool is_tls_word(std::string_view text);
-/// Words under which a host that anybody may have put there is taken for ours, on purpose: TLS without proof.
+/// Of the words for TLS (postern/transport.h): those under which a host that anybody may have put there is taken for
+/// ours, on purpose: TLS without proof.
 bool trusts_any_host(std::string_view tls);
-/// Words under which a host has to prove who it is, or gets nothing.
+/// Those under which a host has to prove who it is, or gets nothing.
 bool proves_host(std::string_view tls);
 
 }  // namespace postern::relay

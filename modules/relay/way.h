@@ -41,8 +41,8 @@ std::string_view to_string(TlsLevel level);
 enum class TlsSource : std::uint8_t { kNone, kStatic, kDane, kMtaSts };
 std::string_view to_string(TlsSource source);
 
-/// What is asked about one host. `wanted` is what a route or the plan says ("none", "opportunistic", "encrypt",
-/// "verify", "dane", "mta-sts", "dane-or-mta-sts-or-opportunistic"; "may" means opportunistic); empty: the setting.
+/// What is asked about one host. `wanted` is what a route or the plan says (one of kTlsWords, postern/transport.h);
+/// empty: the setting.
 struct TlsQuestion {
   std::string domain;             ///< the destination's, in ASCII; of a smarthost its own name (by MX: as configured)
   MailHost host;                  ///< name in ASCII

@@ -6,6 +6,8 @@
 // Thread: any worker may call. Errors: results; a transport throws only Cancelled.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <optional>
 #include <string>
@@ -20,6 +22,14 @@
 #include "postern/verdict.h"
 
 namespace postern {
+
+/// Which TLS mail leaves under, as [delivery], its routes and a plan's step (option "tls") say it; "may" is another
+/// word for opportunistic. What they mean stands in the manual of [delivery] tls.
+inline constexpr std::array<std::string_view, 8> kTlsWords = {
+    "none", "opportunistic", "may", "encrypt", "verify", "dane", "mta-sts", "dane-or-mta-sts-or-opportunistic"};
+constexpr bool is_tls_word(std::string_view text) {
+  return std::ranges::find(kTlsWords, text) != kTlsWords.end();
+}
 
 /// Decides between a recall and the final dot, whichever comes first: a recall that closed the gate knows that nothing
 /// was sent, a dot that passed it knows that no recall will claim so. Any thread.
