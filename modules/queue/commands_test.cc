@@ -113,6 +113,74 @@ TEST_CASE("a release sends quarantined mail where its address leads") {
   CHECK(world.accounts() == std::vector<std::string>{"bob"});
 }
 
+TEST_CASE("released mail follows an alias to its mailbox") {
+  World world;
+  Desk desk(world);
+  world.directory.alias("bob@x.example", {"robert@x.example"});
+  world.directory.alias("robert@x.example", {"bob.r@x.example"});
+  const std::string id = world.commit({"bob@x.example"}, {World::step(PlanStep::Kind::kQuarantine, {0})}).to_string();
+  world.sim.run_for(1s);
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.accounts() == std::vector<std::string>{"bob.r"});
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("released mail whose address leads to several or round in a circle stays, and nobody is told") {
+  World world;
+  Desk desk(world);
+  world.directory.alias("all@x.example", {"bob@x.example", "eve@x.example"});
+  world.directory.alias("ring@x.example", {"ring@x.example"});
+  for (const std::string to : {"all@x.example", "ring@x.example"}) {
+    const std::string id = world.commit({to}, {World::step(PlanStep::Kind::kQuarantine, {0})}).to_string();
+    world.sim.run_for(1s);
+    CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+    world.sim.run_for(24h * 6);
+    const auto queued = world.queued();
+    REQUIRE(!queued.empty());
+    CHECK(queued.back().hold_reason == "released, but " + to + " is an alias that does not lead to one address");
+    CHECK(queued.back().held_until == WallTime::max());
+  }
+  CHECK(world.store.delivered.empty());
+  CHECK(world.teller.told.empty());
+  world.directory.known.clear();
+  CHECK(desk.ask("queue.release", {{"id", world.queued().front().id.to_string()}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.accounts() == std::vector<std::string>{"all"});
+}
+
+TEST_CASE("released mail waits for a directory that does not answer, however old it is") {
+  World world;
+  Desk desk(world);
+  world.directory.known["bob@x.example"].kind = AddressLookup::Kind::kTemporary;
+  const std::string id = world.commit({"bob@x.example"}, {World::step(PlanStep::Kind::kQuarantine, {0})}).to_string();
+  world.sim.run_for(1s);
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  REQUIRE(world.queued().size() == 1);
+  CHECK(world.queued()[0].recipients[0].note == "queue.directory: no answer about bob@x.example");
+  world.sim.run_for(24h * 6);
+  for (const auto& [about, outcome] : world.teller.told) CHECK(outcome.kind == Outcome::Kind::kDelayed);
+  REQUIRE(world.queued().size() == 1);
+  CHECK(world.queued()[0].hold_reason == "released, but the directory does not answer for bob@x.example");
+  world.directory.known.clear();
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.accounts() == std::vector<std::string>{"bob"});
+}
+
+TEST_CASE("a released mail's sender hears that there is no such mailbox, in these words") {
+  World world;
+  Desk desk(world);
+  world.directory.known["bob@x.example"].kind = AddressLookup::Kind::kNoSuchUser;
+  const std::string id = world.commit({"bob@x.example"}, {World::step(PlanStep::Kind::kQuarantine, {0})}).to_string();
+  world.sim.run_for(1s);
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(24h * 6);
+  REQUIRE(world.teller.count(Outcome::Kind::kFailed) == 1);
+  CHECK(world.teller.told.back().second.reply.enhanced == "5.1.1");
+}
+
 TEST_CASE("recalled mail is delivered to nobody") {
   World world;
   Desk desk(world);

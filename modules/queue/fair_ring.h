@@ -66,14 +66,16 @@ class FairRing {
     return nullptr;
   }
 
-  void unpark(std::uint32_t destination) {
-    if (parked_.empty()) return;
+  /// False: nothing of it was parked.
+  bool unpark(std::uint32_t destination) {
+    if (parked_.empty()) return false;
     const auto found = parked_.find(destination);
-    if (found == parked_.end()) return;
+    if (found == parked_.end()) return false;
     const std::uint32_t levels = found->second;
     parked_.erase(found);
     for (unsigned level = 0; level <= 2 * kTop; ++level)
       if ((levels >> level & 1) != 0) append(level, lines_.at(key(destination, level)));
+    return true;
   }
 
   bool empty() const { return lines_.empty(); }

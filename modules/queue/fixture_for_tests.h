@@ -172,11 +172,19 @@ class FakeDirectory final : public Directory {
   std::string default_domain() const override { return "x.example"; }
   DirectoryFacts facts() const override { return {}; }
   Task<AddressLookup> find(Address asked) override {
+    if (const auto own = known.find(asked.to_string()); own != known.end())
+      return Task<AddressLookup>::ready(AddressLookup(own->second));
     AddressLookup out;
     out.kind = AddressLookup::Kind::kAccount;
     out.account = asked.local();
     return Task<AddressLookup>::ready(std::move(out));
   }
+  void alias(std::string_view from, const std::vector<std::string>& to) {
+    AddressLookup& out = known[std::string(from)];
+    out.kind = AddressLookup::Kind::kAlias;
+    for (const std::string& one : to) out.targets.push_back(address(one));
+  }
+  std::map<std::string, AddressLookup> known;  ///< what is not a mailbox with the name of the local part
 };
 
 /// Keeps what senders would be told.

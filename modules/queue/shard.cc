@@ -148,8 +148,8 @@ void Shard::set_active(Item& item, std::unique_ptr<Active> active) {
 void Shard::clear_active(Item& item) {
   if (item.active) {
     --hot_;
-    Destination& destination = destinations_.at(item.destination);
-    if (--destination.hot == 0 && destination.queued == 0) destination.open = false;  // what was collected is out
+    --destinations_.at(item.destination).hot;
+    collected_out(item.destination);
     cold_.unpark(item.destination);
   }
   item.active.reset();

@@ -181,6 +181,7 @@ class Shard final : private TimerNode {
   bool skip_closed(Item& item);
   void queued(std::uint32_t destination);
   void release_collected(std::uint32_t destination);
+  void collected_out(std::uint32_t destination);
   void unpark_unproven();
 
   // shard_steps.cc: what a message's turn consists of
@@ -216,6 +217,7 @@ class Shard final : private TimerNode {
                                   const Recipients& who);
   Task<std::optional<Fault>> relay(Item& item, const PlanStep& step, Recipients who, std::uint32_t destination);
   void take_result(Item& item, const AttemptResult& result, std::uint32_t destination);
+  Task<AddressLookup> look_up(Address* address);
   Task<std::optional<Fault>> release(Item& item, const PlanStep& step, Recipients who);
   Result<DeliveryRequest> request_for(const Item& item, const PlanStep& step, std::string account, std::uint32_t lead,
                                       const MessageReader& message) const;

@@ -7,6 +7,12 @@
 
 namespace postern::queue {
 
+namespace {
+
+constexpr unsigned kMaxAliasSteps = 16;  // from alias to alias; more is a circle
+
+}  // namespace
+
 Result<DeliveryRequest> Shard::request_for(const Item& item, const PlanStep& step, std::string account,
                                            std::uint32_t lead, const MessageReader& message) const {
   const Active& active = *item.active;
@@ -105,21 +111,71 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
   co_return std::nullopt;
 }
 
-/// Mail that was in quarantine goes where its address leads today.
+/// Where an address leads today, through aliases that have one target each; `address` is then the last of them. What is
+/// left an alias has several targets, and one recipient's marks cannot tell how far the copies for them have come.
+Task<AddressLookup> Shard::look_up(Address* address) {
+  AddressLookup found = co_await parts_.directory->find(*address);
+  bool wild = found.wild;
+  for (unsigned step = 0; step < kMaxAliasSteps; ++step) {
+    if (found.kind != AddressLookup::Kind::kAlias || found.targets.size() != 1) break;
+    *address = found.targets.front();
+    found = {};
+    if (parts_.directory->domain_kind(address->domain().ascii()) == DomainKind::kLocal)
+      found = co_await parts_.directory->find(*address);
+    wild = wild || found.wild;
+  }
+  found.wild = wild;
+  co_return found;
+}
+
+/// Mail that was in quarantine goes where its address leads today. An answer that the directory cannot give, or that
+/// leads nowhere by itself, is none of the sender's business: that mail waits, for its next attempt or for an
+/// administrator.
 Task<std::optional<Fault>> Shard::release(Item& item, const PlanStep& step, Recipients who) {
+  Active& active = *item.active;
   for (const std::uint32_t one : who) {
-    const Address address = item.active->envelope.recipients[one].address;
-    AddressLookup lookup;
-    if (parts_.directory != nullptr) lookup = co_await parts_.directory->find(address);
     const std::vector<std::uint32_t> alone(1, one);
-    std::optional<Fault> failed;
-    if (lookup.kind == AddressLookup::Kind::kAccount)
-      failed = co_await deliver(item, step, lookup.account, alone);
-    else if (lookup.kind == AddressLookup::Kind::kForeign && parts_.directory != nullptr)
-      failed = co_await relay(item, step, alone, item.destination);
-    else
-      failed = Fault{"queue.no_mailbox", address.to_string() + " has no mailbox here"};
-    if (failed) defer(item, alone, Failure::of(*failed), parts_.routes.base());
+    if (parts_.directory == nullptr) {
+      active.hold = "released, but there is no directory to say where to";
+      continue;
+    }
+    const Address asked = active.envelope.recipients[one].address;
+    Address address = asked;
+    const AddressLookup lookup = co_await look_up(&address);
+    if (active.done(one)) continue;                                                       // taken back meanwhile
+    const bool open_relay = lookup.kind == AddressLookup::Kind::kForeign && lookup.wild;  // who sends chooses where to
+    if (lookup.kind == AddressLookup::Kind::kAlias || open_relay) {
+      active.hold = fmt::format(
+          "released, but {} is an alias {}", asked.to_string(),
+          open_relay ? "by which a sender chooses an address elsewhere" : "that does not lead to one address");
+      continue;
+    }
+    if (lookup.kind == AddressLookup::Kind::kTemporary &&
+        home_.wall() >= milestones(active, parts_.routes.base()).expiry) {
+      active.hold = "released, but the directory does not answer for " + address.to_string();
+      continue;
+    }
+    if (address != asked) {  // as the pipeline does it; in memory only, the next turn asks again
+      Recipient& recipient = active.envelope.recipients[one];
+      if (recipient.orcpt.empty()) recipient.orcpt = format_orcpt("rfc822", asked.to_string());
+      recipient.address = address;
+    }
+    std::optional<Failure> failure;
+    if (lookup.kind == AddressLookup::Kind::kTemporary) {
+      failure = Failure{.reply = {451, "4.4.3", "The directory of mailboxes does not answer"},
+                        .host = {},
+                        .note = "queue.directory: no answer about " + address.to_string()};
+    } else if (lookup.kind == AddressLookup::Kind::kNoSuchUser) {
+      failure = Failure{.reply = {550, "5.1.1", "There is no such mailbox here"},
+                        .host = {},
+                        .note = "queue.no_mailbox: " + address.to_string() + " has no mailbox here"};
+    } else {
+      const bool here = lookup.kind == AddressLookup::Kind::kAccount;
+      const auto failed = here ? co_await deliver(item, step, lookup.account, alone)
+                               : co_await relay(item, step, alone, item.destination);
+      if (failed) failure = Failure::of(*failed);
+    }
+    if (failure) defer(item, alone, *failure, parts_.routes.base());
   }
   co_return std::nullopt;
 }

@@ -11,7 +11,7 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipi
   if (parts_.transport == nullptr) {
     if (!std::exchange(told_no_route_, true))
       log_.warn("queue.no_route", {{"id", item.id.to_string()}, {"why", "no module carries mail to other servers"}});
-    co_return Fault{"queue.no_route", "no module carries mail to other servers yet"};
+    co_return Fault{"queue.no_route", "no module carries mail to other servers"};
   }
   Active& active = *item.active;
   const auto sending = active.sending.emplace(active.sending.end());

@@ -297,11 +297,13 @@ Task<void> Shard::run_part(Part* part) {
     unpark_unproven();
   }
   remote_.unpark(part->destination);
+  collected_out(part->destination);
   destinations_.release(part->destination);
   end_running(item);
 }
 
 void Shard::end_part(Part& part) {
+  collected_out(part.destination);
   destinations_.release(part.destination);
   Item& item = *part.item;
   if (--item.active->open == 0) settle(item);

@@ -66,13 +66,16 @@ bool Shard::may_read(std::uint32_t number) {
   return !destination.remote || destination.hot < 2 * std::max(destination.window, 2U);
 }
 
+/// An entry may be out of date: its destination was let go on by the end of a part of its own. That one takes no room,
+/// or who stands behind it would wait for the end of an unproven part when none is under way any more.
 void Shard::unpark_unproven() {
   const unsigned most = (parts_.settings.remote_concurrency + 1) / 2;
-  for (unsigned room = most - std::min(most, unproven_running_); room > 0 && !unproven_parked_.empty(); --room) {
+  unsigned room = most - std::min(most, unproven_running_);
+  while (room > 0 && !unproven_parked_.empty()) {
     const std::uint32_t number = unproven_parked_.front();
     unproven_parked_.pop_front();
     destinations_.at(number).waits_for_proof = false;
-    remote_.unpark(number);
+    if (remote_.unpark(number)) --room;
   }
 }
 
@@ -113,6 +116,13 @@ void Shard::release_collected(std::uint32_t number) {
   cold_.unpark(number);
   remote_.unpark(number);
   schedule_dispatch();
+}
+
+/// Once all that was collected is out, what comes later is collected again. A message counts (hot) for its first
+/// destination only; for the others, its parts do.
+void Shard::collected_out(std::uint32_t number) {
+  Destination& destination = destinations_.at(number);
+  if (destination.queued == 0 && destination.running == 0 && destination.hot == 0) destination.open = false;
 }
 
 void Shard::fire_releases(WallTime now) {

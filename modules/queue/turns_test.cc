@@ -108,6 +108,26 @@ TEST_CASE("a destination that never answers does not slow another one") {
   CHECK(ten_minutes(true) == 300);
 }
 
+TEST_CASE("a destination that was let go on meanwhile does not stand before one that waits to be proven") {
+  QueueSettings settings;
+  settings.remote_concurrency = 2;  // one of them may be unproven
+  Relaying world(settings);
+  const Instant begin = world.sim.worker(0).now();
+  world.out.slow = [&](const std::string& hop) {
+    if (hop == "slow.example") return Duration(1s);
+    return hop == "first.example" && world.out.attempts == 1 ? Duration(100ms) : Duration(0);
+  };
+  world.send("a@first.example");
+  world.send("a@slow.example");
+  world.send("b@first.example");
+  world.sim.run_until([&] { return world.out.sent.size() == 2; }, 5s);
+  REQUIRE(world.out.under_way["slow.example"] == 1);
+  world.send("a@late.example");
+  world.sim.run_until([&] { return world.queue->shard(0).size() == 0; }, 5s);
+  CHECK(world.out.sent == std::vector<std::string>{"first.example", "first.example", "slow.example", "late.example"});
+  CHECK(world.sim.worker(0).now() - begin < 2s);
+}
+
 TEST_CASE("a destination has so many at one time and no more, and begins with few") {
   QueueSettings settings;
   settings.destination_concurrency = 6;
@@ -266,6 +286,30 @@ TEST_CASE("collected mail goes at its count, at its time, or when it is asked fo
   world.sim.run_for(1s);
   CHECK(world.sent_to("box.example") == 11);
   CHECK(world.queue->shard(0).size() == 0);
+}
+
+TEST_CASE("mail is collected again after a release, also for a destination that is not a message's first") {
+  QueueSettings settings;
+  settings.routes["box.example"].release = "on request";
+  Relaying world(settings);
+  const auto send_both = [&] {
+    world.commit({"a@first.example", "a@box.example"}, {World::step(Kind::kRelay, {0, 1})});
+    world.sim.run_for(1s);
+  };
+  send_both();
+  CHECK(world.sent_to("first.example") == 1);
+  CHECK(world.sent_to("box.example") == 0);
+  std::size_t asked = 0;
+  CHECK(world.queue->shard(0).request("box.example", &asked));
+  world.sim.run_for(1s);
+  CHECK(asked == 1);
+  CHECK(world.sent_to("box.example") == 1);
+  send_both();
+  CHECK(world.sent_to("first.example") == 2);
+  CHECK(world.sent_to("box.example") == 1);
+  CHECK(world.queue->shard(0).request("box.example", &asked));
+  world.sim.run_for(1s);
+  CHECK(world.sent_to("box.example") == 2);
 }
 
 TEST_CASE("mail in the spool for a slow destination does not fill the memory") {
