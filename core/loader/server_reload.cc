@@ -1,21 +1,10 @@
 // Reload: everything that may fail happens first, off the workers; then all workers take the new epoch, or none.
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include "core/loader/server.h"
 #include "postern/sync.h"
 
 namespace postern {
-
-namespace {
-
-/// An epoch is read on any of the pool's threads, each of which has a heap of its own; what the last epoch had lies
-/// free there and would stay with the process for each of them (some 10 MiB a thread with a few scripts).
-void give_back_memory() {
-  ::malloc_trim(0);
-}
-
-}  // namespace
 
 /// What a reload read and checked, before anything of it is in force.
 struct Server::NextEpoch {
@@ -99,10 +88,6 @@ Task<Result<void>> Server::reload() {
   }
   log_.info("reload.done");
   reloading_ = false;
-  try {
-    co_await run_blocking(Pool::kDisk, [] { give_back_memory(); });
-  } catch (const std::exception&) {  // the pool is full, or the server stops: then it stays as it is
-  }
   co_return Result<void>();
 }
 

@@ -108,7 +108,7 @@ const ModuleInfo kInfo{
     .purpose = "SMTP, submission and LMTP server",
     .provides = {},
     .needs = {"policy", "spool"},
-    .uses = {"auth", "tls", "overload"},
+    .uses = {"auth", "tls", "overload", "dns"},
     .create = []() -> std::unique_ptr<Module> { return std::make_unique<SmtpModule>(); },
 };
 

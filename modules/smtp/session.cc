@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "postern/error.h"
+#include "postern/text.h"
 #include "replies.h"
 
 namespace postern::smtp {
@@ -137,10 +138,7 @@ Task<void> Session::dispatch(Stream::Line line) {
 /// A line that cannot be understood as a command. Behind a BDAT its chunk is on the way, which must not be taken for
 /// commands (RFC 3030 §2); without a trusted size only the end of the session prevents that.
 Task<void> Session::refuse_line(std::string_view text, std::string_view wire) {
-  const std::string_view verb = text.substr(0, 4);
-  const bool chunk = verb.size() == 4 && (verb[0] | 0x20) == 'b' && (verb[1] | 0x20) == 'd' &&
-                     (verb[2] | 0x20) == 'a' && (verb[3] | 0x20) == 't';
-  chunk ? say_last(wire) : say(wire);
+  starts_with_folded(text, "BDAT") ? say_last(wire) : say(wire);
   return Task<void>::ready();
 }
 

@@ -33,8 +33,8 @@ Task<bool> Session::open() {
   const bool proxied = !listener().address.is_unix() && within(listener().proxy_protocol, transport_);
   if (proxied && !co_await read_proxy_header()) co_return false;
   fill_client();
-  if (listener().is_local()) co_await know_user();
   if (!co_await enter_limits()) co_return false;
+  if (listener().is_local()) co_await know_user();
   ask_name();
   if (listener().tls_mode() == TlsMode::kImplicit) {
     if (!on_->tls) co_return false;  // nothing can be said in a protocol that cannot be spoken

@@ -1,12 +1,21 @@
 // What a module or plugin is to the core: one exported function, and an object with a life in steps.
 //
-//   load    the shared object is opened, its fingerprint compared, info() read; nothing of it has run
+//   load      its fingerprint is read from the file and compared, then the shared object is opened and info() read
+//
 //   describe  it declares its settings; then the configuration is parsed once, for all
-//   provide it makes its services from its settings and registers them (rules too); touches nothing outside
-//   check   it looks at its settings and reports what is wrong, with places; touches nothing (`postern check` ends
-//   here) prepare privileged: binds addresses, reads keys, opens files. It may fail, and then nothing has started start
-//   on every worker's own thread, after privileges were dropped drain   no new work; what runs may end, until the
-//   deadline stop    everything of it has ended when it returns
+//
+//   provide   it makes its services from its settings and registers them (rules too); touches nothing outside
+//
+//   check     it looks at its settings and reports what is wrong, with places; touches nothing; `postern check` ends
+//   here
+//
+//   prepare   privileged: binds addresses, reads keys, opens files; it may fail, and then nothing has started
+//
+//   start     on every worker's own thread, after privileges were dropped
+//
+//   drain     no new work; what runs may end, until the deadline
+//
+//   stop      everything of it has ended when it returns
 //
 // Thread: describe to prepare and stop on the main thread; start and drain on each worker's.
 #pragma once
