@@ -135,7 +135,7 @@ bool Server::check(Diagnostics& diagnostics) {
     diagnostics.error({}, "no module provides the service \"directory\": load the module auth");
     return false;
   }
-  GateConfig gate = make_gate(config.get<RelaySettings>());
+  GateConfig gate = make_gate(config.get<RelaySettings>(), services_.find<ReturnPaths>());
   gate_report_ = prove_gate(gate, directory->facts());
   report_gate(gate_report_, diagnostics);
   prepared_ = prepare_rules(config.get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(),
@@ -220,7 +220,7 @@ Result<void> Server::run(std::function<void()> ready) {
     end_parts();
     return prepared;
   }
-  policy_->attach(services_.need<Directory>(), services_.find<Queue>());
+  policy_->attach(services_.need<Directory>(), services_.find<Queue>(), services_.find<ReturnPaths>());
   add_commands();
   services_.freeze();
   watch_signals();

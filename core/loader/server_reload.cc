@@ -32,7 +32,7 @@ Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   Core core = *core_;
   core.config = next->config;
   for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->check(core, diagnostics);
-  GateConfig gate = make_gate(next->config->get<RelaySettings>());
+  GateConfig gate = make_gate(next->config->get<RelaySettings>(), services_.find<ReturnPaths>());
   next->gate = prove_gate(gate, services_.need<Directory>().facts());
   report_gate(next->gate, diagnostics);
   next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_,

@@ -55,6 +55,10 @@ std::string_view to_string(RecipientClass kind) {
       return "foreign";
     case RecipientClass::kLiteral:
       return "address literal";
+    case RecipientClass::kReturnPath:
+      return "return path";
+    case RecipientClass::kReturnPathMail:
+      return "return path, no report";
   }
   return "unknown";
 }
@@ -114,6 +118,9 @@ GateAnswer answer_for(const GateConfig& config, ClientClass client, bool authent
       return GateAnswer::kRelay;
     case RecipientClass::kAliasForeign:
       return relay_or_refuse(may_relay || config.forward_aliases);
+    case RecipientClass::kReturnPath:
+      return relay_or_refuse(may_relay || !config.return_paths.empty());
+    case RecipientClass::kReturnPathMail:
     case RecipientClass::kRelayRouted:
     case RecipientClass::kAliasWild:
     case RecipientClass::kForeign:

@@ -13,6 +13,9 @@
 // What makes a recipient ours: an account, an alias to addresses of ours, a domain that we relay for, postmaster.
 // An alias to a foreign address is the administrator's word, and passes only with [relay] forward_aliases = true; it is
 // refused to strangers even then when the sender chooses the target's local part (AddressLookup::wild).
+// A return path of mail that we forwarded (postern/return_path.h) is ours for the address that is signed into it, and
+// for reports to it: whoever holds one has had mail through us, and reaches with it the one who sent that mail, nobody
+// else. Without such a service no address is of that class, and the gate refuses it all the same.
 //
 // Thread: any; values. RFC: 5321 §4.5.1 (postmaster), App. F.2 (source routes), 6409 §4.3 (submission), 5068.
 #pragma once
@@ -40,6 +43,7 @@ struct NamedNetwork {
 struct GateConfig {
   bool authenticated = true;           ///< those who have logged in may relay
   bool forward_aliases = false;        ///< aliases may lead to foreign addresses
+  std::string return_paths;            ///< ReturnPaths::terms(); empty: there are none
   std::vector<NamedNetwork> networks;  ///< that may relay
   std::vector<NamedNetwork> proxies;   ///< whose PROXY and XCLIENT words are believed
 };
@@ -73,13 +77,16 @@ enum class RecipientClass : std::uint8_t {
   kAliasForeign,  ///< an alias with a target elsewhere
   kAliasWild,     ///< likewise, and the sender chooses the target's local part
   kForeign,
-  kLiteral,  ///< an address literal that is not ours
+  kLiteral,         ///< an address literal that is not ours
+  kReturnPath,      ///< a signed return path of ours, in date, and the mail is a report (ReturnPaths::takes_from)
+  kReturnPathMail,  ///< likewise, and the mail is no report
 };
 inline constexpr RecipientClass kAllRecipientClasses[] = {
-    RecipientClass::kLocalAccount, RecipientClass::kPostmaster,  RecipientClass::kAliasOurs,
-    RecipientClass::kNoSuchUser,   RecipientClass::kTemporary,   RecipientClass::kRelayDomain,
-    RecipientClass::kRelayRouted,  RecipientClass::kLocalRouted, RecipientClass::kAliasForeign,
-    RecipientClass::kAliasWild,    RecipientClass::kForeign,     RecipientClass::kLiteral};
+    RecipientClass::kLocalAccount, RecipientClass::kPostmaster,    RecipientClass::kAliasOurs,
+    RecipientClass::kNoSuchUser,   RecipientClass::kTemporary,     RecipientClass::kRelayDomain,
+    RecipientClass::kRelayRouted,  RecipientClass::kLocalRouted,   RecipientClass::kAliasForeign,
+    RecipientClass::kAliasWild,    RecipientClass::kForeign,       RecipientClass::kLiteral,
+    RecipientClass::kReturnPath,   RecipientClass::kReturnPathMail};
 std::string_view to_string(RecipientClass kind);
 
 enum class GateAnswer : std::uint8_t { kDeliver, kRelay, kNoSuchUser, kRefuse, kNeedAuth, kTemporary };

@@ -221,6 +221,10 @@ void add_notes(GateReport& report, const GateConfig& config, const DirectoryFact
     report.notes.push_back(
         fmt::format("{} aliases lead elsewhere and are refused to strangers ([relay] forward_aliases is false)",
                     facts.foreign_aliases));
+  if (!config.return_paths.empty())
+    report.notes.push_back(
+        fmt::format("reports to return paths that were signed here go back to the senders of forwarded mail ({})",
+                    config.return_paths));
   if (facts.wild_aliases)
     report.notes.push_back(
         fmt::format("{} aliases let the sender choose the name at a foreign domain and are refused to strangers",

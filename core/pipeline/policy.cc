@@ -54,9 +54,10 @@ PipelinePolicy::PipelinePolicy(Options options)
 
 PipelinePolicy::~PipelinePolicy() = default;
 
-void PipelinePolicy::attach(Directory& directory, Queue* queue) {
+void PipelinePolicy::attach(Directory& directory, Queue* queue, const ReturnPaths* return_paths) {
   directory_ = &directory;
   queue_ = queue;
+  return_paths_ = return_paths;
   for (const auto& worker : workers_) worker->directory = &directory;
 }
 

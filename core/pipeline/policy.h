@@ -21,6 +21,7 @@
 #include "core/pipeline/epoch.h"
 #include "core/pipeline/trail_log.h"
 #include "postern/pipeline.h"
+#include "postern/return_path.h"
 
 namespace postern {
 
@@ -42,8 +43,8 @@ class PipelinePolicy final : public Policy {
   ~PipelinePolicy() override;
 
   /// Before start: the services that modules provide. Without a queue, nobody is told of accepted mail (tests,
-  /// `explain`).
-  void attach(Directory& directory, Queue* queue);
+  /// `explain`); without return paths, forwarded mail keeps its sender.
+  void attach(Directory& directory, Queue* queue, const ReturnPaths* return_paths = nullptr);
   /// On each worker's thread, or before the loops run.
   void start(Executor& executor, Resolver& resolver, Log log);
   /// Puts an epoch in force on one worker; on its thread, or before the loops run. Cannot fail.
@@ -72,6 +73,13 @@ class PipelinePolicy final : public Policy {
     RecipientClass kind = RecipientClass::kForeign;
     AddressLookup lookup;
     std::string problem;  ///< for the log, when an alias is broken
+    std::string words;    ///< of the refusal, when there are better ones than the gate's
+  };
+  /// What following aliases did to the recipients of a message.
+  struct Expansion {
+    std::vector<std::uint32_t> named_by;                          ///< the recipient that the client named, by number
+    std::vector<bool> by_alias;                                   ///< it is another address than the client named
+    std::vector<std::pair<std::uint32_t, std::string>> failed{};  ///< recipients, with what is wrong with their alias
   };
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
   Task<Verdict> session_stage(SessionState& session, Stage stage);
@@ -79,11 +87,14 @@ class PipelinePolicy final : public Policy {
                           SessionState& session, Transaction* transaction, const Recipient* recipient);
   void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
                    const Fault& fault);
-  /// `address` outlives the task: it is the recipient's in rcpt().
-  Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, const Address& address);
+  /// `mail` and `address` outlive the task: the latter is the recipient's in rcpt().
+  Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
+                                      const Address& address);
+  Task<Classified> classify_return_path(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
+                                        const Address& address);
   Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, const Address& address);
-  Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, std::vector<std::uint32_t>& named_by,
-                            std::vector<std::pair<std::uint32_t, std::string>>& failed);
+  Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, Expansion& expansion);
+  void rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias, Plan& plan) const;
   void log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient, const Verdict& verdict,
                    std::string_view cell);
   void accepted(PolicyWorker& worker, MessageId id, const Transaction& transaction, Envelope envelope, Plan plan,
@@ -92,6 +103,7 @@ class PipelinePolicy final : public Policy {
   Options options_;
   Directory* directory_ = nullptr;
   Queue* queue_ = nullptr;
+  const ReturnPaths* return_paths_ = nullptr;
   std::vector<std::unique_ptr<PolicyWorker>> workers_;
   /// Stages that have a hook on some worker in the present epoch: a stage without any costs no coroutine.
   std::atomic<std::uint32_t> hooked_{0};

@@ -103,8 +103,7 @@ Verdict discarded(std::string reason) {
 
 }  // namespace
 
-Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, std::vector<std::uint32_t>& named_by,
-                                          std::vector<std::pair<std::uint32_t, std::string>>& failed) {
+Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, Expansion& expansion) {
   const std::size_t named = mail.envelope.recipients.size();
   std::set<Address> known;
   for (std::size_t i = 0; i < named; ++i)
@@ -114,7 +113,7 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
     const Recipient alias = mail.envelope.recipients[i];
     auto resolved = co_await resolve_alias(*worker.directory, alias.address, mail.lookups[i]);
     if (!resolved) {
-      failed.emplace_back(static_cast<std::uint32_t>(i), resolved.error().detail);
+      expansion.failed.emplace_back(static_cast<std::uint32_t>(i), resolved.error().detail);
       continue;
     }
     const bool may_leave = mail.relay[i];  // the gate saw where the alias leads; it may have changed since
@@ -122,13 +121,17 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
     for (AliasTarget& target : resolved->targets) {
       if (!known.insert(target.address).second) continue;
       if (mail.envelope.recipients.size() >= kMaxRecipients) {
-        failed.emplace_back(static_cast<std::uint32_t>(i), "aliases lead to too many recipients");
+        expansion.failed.emplace_back(static_cast<std::uint32_t>(i), "aliases lead to too many recipients");
         break;
       }
       const DomainKind domain = worker.directory->domain_kind(target.address.domain().ascii());
       const bool relay = domain == DomainKind::kRelay || (domain == DomainKind::kForeign && may_leave);
       put_target(mail, alias, i, std::move(target), relay, placed);
-      if (placed) named_by.push_back(static_cast<std::uint32_t>(i));
+      expansion.by_alias[i] = true;
+      if (placed) {
+        expansion.named_by.push_back(static_cast<std::uint32_t>(i));
+        expansion.by_alias.push_back(true);
+      }
       placed = true;
     }
     if (placed) continue;
@@ -136,6 +139,51 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
     mail.fates[i] = discarded("all its targets are recipients already");
     mail.fates[i].rule = "alias";
   }
+}
+
+/// Mail from elsewhere that an alias of ours sends on to elsewhere leaves with a sender of ours. A user's own mail, and
+/// mail of our domains, has one already; what a relay network sends to foreign recipients that it named itself is not
+/// forwarded, but on its way.
+void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias,
+                                    Plan& plan) const {
+  const Address& sender = mail.envelope.sender;
+  if (!return_paths_ || sender.is_null() || mail.session.client.authenticated() ||
+      std::ranges::find(by_alias, true) == by_alias.end() ||
+      worker.directory->domain_kind(sender.domain().ascii()) != DomainKind::kForeign)
+    return;
+  const auto made = return_paths_->forward(sender, worker.executor->wall());
+  if (!made) {
+    mail.trail.fact(Stage::kMessage, "return-path", fmt::format("{}: {}", sender.to_string(), made.error().code));
+    worker.log.warn("message.return-path", {{"session", mail.session.id},
+                                            {"sender", sender.path()},
+                                            {"code", made.error().code},
+                                            {"why", made.error().detail}});
+    return;
+  }
+  const auto forwarded = [&](std::uint32_t one) {
+    const Address& address = mail.envelope.recipients[one].address;
+    return by_alias[one] && worker.directory->domain_kind(address.domain().ascii()) == DomainKind::kForeign;
+  };
+  RecipientSet rewritten = RecipientSet::none(mail.envelope.recipients.size());
+  for (std::size_t at = 0, count = plan.steps.size(); at < count; ++at) {
+    PlanStep& step = plan.steps[at];
+    if (step.kind != PlanStep::Kind::kRelay) continue;
+    std::vector<std::uint32_t> mine;
+    std::vector<std::uint32_t> rest;
+    for (const std::uint32_t one : step.recipients) (forwarded(one) ? mine : rest).push_back(one);
+    if (mine.empty()) continue;
+    step.recipients = std::move(mine);
+    for (const std::uint32_t one : step.recipients) rewritten.insert(one);
+    PlanStep apart;  // made before the step is changed; a reference does not outlive push_back
+    if (!rest.empty()) apart = step;
+    step.options.insert_or_assign(std::string(kSenderOption), made->to_string());
+    if (rest.empty()) continue;
+    apart.recipients = std::move(rest);
+    plan.steps.push_back(std::move(apart));
+  }
+  if (rewritten.empty()) return;
+  mail.trail.fact(Stage::kMessage, "return-path",
+                  fmt::format("{} -> {} [{}]", sender.to_string(), made->to_string(), rewritten.to_string()));
 }
 
 Task<Decision> PipelinePolicy::message(Transaction& transaction) {
@@ -153,15 +201,15 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
     if (verdict.decided()) transaction.fate = std::move(verdict);
   }
   const std::size_t named = transaction.envelope.recipients.size();
-  std::vector<std::uint32_t> named_by(named);
-  std::iota(named_by.begin(), named_by.end(), 0U);
-  std::vector<std::pair<std::uint32_t, std::string>> failed;
+  Expansion expansion{std::vector<std::uint32_t>(named), std::vector<bool>(named)};
+  const std::vector<std::uint32_t>& named_by = expansion.named_by;
+  std::iota(expansion.named_by.begin(), expansion.named_by.end(), 0U);
   if (std::ranges::any_of(transaction.lookups, [](const auto& one) { return one.kind == AddressLookup::Kind::kAlias; }))
-    co_await expand_aliases(worker, transaction, named_by, failed);
+    co_await expand_aliases(worker, transaction, expansion);
 
   LiveEffects effects(worker, transaction.trail, transaction.session.id, Stage::kMessage, epoch->time_limit);
   RootRun run(*epoch, worker, transaction, effects);
-  for (const auto& [recipient, why] : failed) {
+  for (const auto& [recipient, why] : expansion.failed) {
     RecipientSet one = RecipientSet::none(transaction.envelope.recipients.size());
     one.insert(recipient);
     transaction.trail.error(Stage::kMessage, "alias", why);
@@ -175,6 +223,7 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
   const bool expanded = run.outcomes().size() != named;  // else the outcomes are those of the named recipients already
   decision.outcomes = expanded ? outcomes_as_named(run.outcomes(), named_by, named) : std::move(run.outcomes());
   decision.plan.steps = std::move(run.steps());
+  rewrite_sender(worker, transaction, expansion.by_alias, decision.plan);
   add_bounces(decision, expanded ? run.outcomes() : decision.outcomes, named_by, transaction.answers_each);
   set_whole(decision);
   root_seconds_.observe(executor.index(), executor.now() - before);

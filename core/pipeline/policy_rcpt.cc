@@ -26,7 +26,7 @@ void qualify(Address& address, const Directory& directory) {
 }  // namespace
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                    const Address& address) {
+                                                                    Transaction& mail, const Address& address) {
   Classified out;
   out.lookup = of_kind(AddressLookup::Kind::kForeign);
   const DomainKind domain =
@@ -41,7 +41,39 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
     case DomainKind::kLocal:
       break;
   }
+  if (return_paths_ && return_paths_->is_return_path(address))
+    return classify_return_path(worker, epoch, mail, address);
   return classify_local(worker, epoch, address);
+}
+
+/// A sender that we gave forwarded mail leads back to the true one, as an alias that only this address has. What was
+/// not signed here, or too long ago, is nobody.
+Task<PipelinePolicy::Classified> PipelinePolicy::classify_return_path(PolicyWorker& worker, const RuleEpoch& epoch,
+                                                                      Transaction& mail, const Address& address) {
+  Classified out;
+  const auto back = return_paths_->reverse(address, worker.executor->wall());
+  mail.trail.fact(Stage::kRcpt, "return-path",
+                  fmt::format("{} -> {}", address.to_string(), back ? back->to_string() : back.error().code));
+  out.kind = RecipientClass::kNoSuchUser;
+  out.lookup = of_kind(AddressLookup::Kind::kNoSuchUser);
+  if (!back) {
+    out.words = back.error().code == "srs.expired" ? "this return path has expired"
+                                                   : "this return path was not made by this server";
+    co_return out;
+  }
+  // Who wrote from elsewhere may have moved to us since.
+  if (worker.directory->domain_kind(back->domain().ascii()) == DomainKind::kLocal) {
+    if (return_paths_->is_return_path(*back)) co_return out;
+    const Classified behind = co_await classify_local(worker, epoch, *back);
+    if (behind.kind == RecipientClass::kNoSuchUser || behind.kind == RecipientClass::kLocalRouted) co_return out;
+    if (behind.kind == RecipientClass::kTemporary) co_return behind;
+  }
+  const bool report = return_paths_->takes_from(mail.envelope.sender);
+  out.kind = report ? RecipientClass::kReturnPath : RecipientClass::kReturnPathMail;
+  if (!report) out.words = "only reports about mail are taken for this address";
+  out.lookup = of_kind(AddressLookup::Kind::kAlias);
+  out.lookup.targets = {*back};
+  co_return out;
 }
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch,
@@ -98,7 +130,7 @@ Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient
   Classified found;
   // Whether somebody exists here is told to nobody who must log in first.
   if (!wants_login(client.role) || client.authenticated)
-    found = co_await classify_recipient(worker, *epoch, recipient.address);
+    found = co_await classify_recipient(worker, *epoch, transaction, recipient.address);
   const GateDecision gate = decide(*epoch->gate, client, found.kind);
   transaction.trail.gate(Stage::kRcpt, asked, gate.cell, to_string(gate.answer));
   if (!found.problem.empty()) {
@@ -107,6 +139,8 @@ Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient
   }
   if (!gate.accepts()) {
     Verdict verdict = refusal(gate.answer);
+    const bool about_it = gate.answer == GateAnswer::kNoSuchUser || gate.answer == GateAnswer::kRefuse;
+    if (about_it && !found.words.empty()) verdict.reply.text = found.words;
     verdict.rule = "gate";
     log_refusal(worker, transaction, recipient, verdict, gate.cell);
     co_return verdict;

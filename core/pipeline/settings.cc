@@ -75,8 +75,9 @@ void describe_pipeline(ConfigSchemas& schemas) {
   schemas.add<TrailSettings>();
 }
 
-GateConfig make_gate(const RelaySettings& settings) {
+GateConfig make_gate(const RelaySettings& settings, const ReturnPaths* return_paths) {
   GateConfig gate;
+  if (return_paths) gate.return_paths = return_paths->terms();
   gate.authenticated = settings.authenticated;
   gate.forward_aliases = settings.forward_aliases;
   for (const NamedNetworkSettings& one : settings.networks)

@@ -7,6 +7,7 @@
 
 #include "core/pipeline/gate.h"
 #include "postern/config.h"
+#include "postern/return_path.h"
 
 namespace postern {
 
@@ -43,6 +44,7 @@ void describe(Schema<TrailSettings>& schema);
 /// Declares all of the above.
 void describe_pipeline(ConfigSchemas& schemas);
 
-GateConfig make_gate(const RelaySettings& settings);
+/// `return_paths`: the service, if there is one.
+GateConfig make_gate(const RelaySettings& settings, const ReturnPaths* return_paths = nullptr);
 
 }  // namespace postern
