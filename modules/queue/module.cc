@@ -1,4 +1,7 @@
 // The module "queue": takes accepted mail over, and sees it to its last recipient.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <mutex>
 
 #include "commands.h"
@@ -9,6 +12,7 @@
 #include "queue.h"
 #include "report_settings.h"
 #include "screened_transport.h"
+#include "srs_paths.h"
 #include "suppress.h"
 
 namespace postern::queue {
@@ -42,6 +46,7 @@ class QueueModule final : public Module {
     schemas.add<ReportSettings>();
     schemas.add<SuppressionSettings>();
     schemas.add<PickupSettings>();
+    schemas.add<SrsSettings>();
   }
 
   void provide(Core& core) override {
@@ -52,11 +57,33 @@ class QueueModule final : public Module {
     const auto& suppression = core.config->get<SuppressionSettings>();
     if (suppression.enabled)
       suppressed_ = std::make_unique<SuppressionList>(env_, core.state_dir, core.runtime.worker(0), suppression);
+    if (const auto& srs = core.config->get<SrsSettings>(); srs.enabled()) {
+      srs_ = std::make_unique<SrsPaths>(srs, core.state_dir);
+      core.services.provide<ReturnPaths>(*srs_);
+    }
     auto* control = core.services.find<Control>();
     if (control == nullptr) return;
     add_commands(*control, *queue_);
     if (suppressed_) add_suppression_commands(*control, *suppressed_);
   }
+
+  /// Senders are made for a domain whose mail comes here, else their reports would go astray.
+  void check(Core& core, Diagnostics& diagnostics) override {
+    const auto& srs = core.config->get<SrsSettings>();
+    const auto* directory = core.services.find<Directory>();
+    const auto domain = Domain::parse(srs.domain);
+    if (!srs.enabled() || directory == nullptr || !domain) return;
+    const auto domains = directory->facts().domains;
+    const bool local = std::ranges::any_of(domains, [&](const DirectoryFacts::Domain& one) {
+      return one.kind == DomainKind::kLocal && one.name == domain->ascii();
+    });
+    if (!local)
+      diagnostics.error(srs.origin("domain"), fmt::format("{} is no local domain", domain->ascii()),
+                        "declare it as a [[domain]] of kind local");
+  }
+
+  Result<void> prepare(Core&, Log& log) override { return load_secrets(log); }
+  Result<void> prepare_reload(Core&, Log& log) override { return load_secrets(log); }
 
   void start(Worker& worker) override {
     // The spool is opened after privileges were dropped, so the first worker to come makes the shards of all.
@@ -82,6 +109,10 @@ class QueueModule final : public Module {
                                                               .hostname = core_->hostname,
                                                               .settings = config.get<ReportSettings>()});
     Transport* transport = services.find<Transport>();
+    if (transport != nullptr && srs_) {
+      sending_ = std::make_unique<SenderTransport>(*transport);
+      transport = sending_.get();
+    }
     if (transport != nullptr && suppressed_) {
       screened_ = std::make_unique<ScreenedTransport>(*transport, *suppressed_);
       transport = screened_.get();
@@ -89,6 +120,14 @@ class QueueModule final : public Module {
     queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), transport, services.find<Directory>(),
                         teller_.get(), config.get<QueueSettings>(), config.get<SubmissionSettings>());
     queue_->mark_own(worker.executor);
+  }
+
+  Result<void> load_secrets(Log& log) {
+    if (!srs_) return {};
+    const auto loaded = srs_->load();
+    if (!loaded) return std::unexpected(loaded.error());
+    if (*loaded) log.info("srs.secret_made", {{"file", srs_->file()}, {"domain", srs_->domain().ascii()}});
+    return {};
   }
 
   Task<void> open_suppressed() {
@@ -119,6 +158,8 @@ class QueueModule final : public Module {
   PosixEnv env_;
   std::unique_ptr<SuppressionList> suppressed_;
   std::unique_ptr<ScreenedTransport> screened_;
+  std::unique_ptr<SrsPaths> srs_;
+  std::unique_ptr<SenderTransport> sending_;
   std::unique_ptr<Pickup> pickup_;
   std::unique_ptr<QueueService> queue_;
   std::unique_ptr<ReportingTeller> teller_;
@@ -129,7 +170,7 @@ const ModuleInfo kInfo{
     .fingerprint = POSTERN_FINGERPRINT,
     .name = "queue",
     .purpose = "schedule, delivery into mailboxes, retry, reports to senders, hold and recall of accepted mail",
-    .provides = {"queue"},
+    .provides = {"queue", "return-paths"},
     .needs = {"mailstore", "spool"},
     .uses = {"control", "transport", "directory"},
     .create = +[]() -> std::unique_ptr<Module> { return std::make_unique<QueueModule>(); },

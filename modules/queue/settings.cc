@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "postern/address.h"
 #include "schedule.h"
 
 namespace postern::queue {
@@ -89,6 +90,33 @@ void describe(Schema<SubmissionSettings>& s) {
       .range(0s, 1h)
       .example("20s");
   s.field("hold_of", &SubmissionSettings::hold_of, "The same for single accounts.").range(0s, 1h);
+}
+
+void describe(Schema<SrsSettings>& s) {
+  s.table("srs",
+          "SRS: mail from elsewhere that an alias sends on to another domain leaves with a sender of ours, so that SPF "
+          "holds there, and reports about it find their way back through us.");
+  s.applies(Apply::kRestart);
+  s.field("domain", &SrsSettings::domain,
+          "A local domain for those senders, best one of its own with an MX to this server. Empty: senders stay as "
+          "they are.")
+      .check([](const std::string& text) -> std::optional<std::string> {
+        if (text.empty()) return std::nullopt;
+        const auto parsed = Domain::parse(text, {.allow_literal = false});
+        return parsed ? std::nullopt : std::optional(parsed.error().to_string());
+      })
+      .example("srs.example.org");
+  s.field("secret_file", &SrsSettings::secret_file,
+          "File of secrets, one a line: the first one signs, all are believed, so that a new one is put above the "
+          "old. A reload reads it again. Empty: srs.secret in the state folder. It is made when it is not there.")
+      .example("/etc/postern/srs.secret");
+  s.field("max_age", &SrsSettings::max_age, "How long reports to such a sender are taken, in days.")
+      .range(24h, 24h * 365);
+  s.field(
+       "accept", &SrsSettings::accept,
+       "Whose mail is taken for such senders: null (the null sender alone, which reports have), reports (MAILER-DAEMON "
+       "and postmaster as well), any.")
+      .names({{"null", SrsSenders::kNull}, {"reports", SrsSenders::kReports}, {"any", SrsSenders::kAny}});
 }
 
 }  // namespace postern::queue

@@ -1,9 +1,10 @@
-// The settings of an administrator: [queue], [queue.routes] and [submission].
+// The settings of an administrator: [queue], [queue.routes], [submission] and [srs].
 //
 // Owner: the Config of an epoch. Thread: any, immutable.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,7 +29,7 @@ struct QueueSettings : Located {
   Duration warn_after = 4h;
   std::uint32_t jitter = 10;
   std::uint32_t local_concurrency = 512;
-  std::uint32_t remote_concurrency = 2000;
+  std::uint32_t remote_concurrency = 5000;
   std::uint32_t destination_concurrency = 100;
   std::uint32_t hot_messages = 8192;
   bool delivered_to = true;
@@ -41,5 +42,21 @@ struct SubmissionSettings : Located {
   std::map<std::string, Duration> hold_of;
 };
 void describe(Schema<SubmissionSettings>& s);
+
+/// Whose mail is taken back by a rewritten sender.
+enum class SrsSenders : std::uint8_t {
+  kNull,     ///< the null sender alone, as RFC 5321 has it for reports
+  kReports,  ///< also MAILER-DAEMON and postmaster: servers that report under a name
+  kAny,
+};
+
+struct SrsSettings : Located {
+  std::string domain;  ///< empty: off
+  std::filesystem::path secret_file;
+  Duration max_age = 24h * 21;
+  SrsSenders accept = SrsSenders::kNull;
+  bool enabled() const { return !domain.empty(); }
+};
+void describe(Schema<SrsSettings>& s);
 
 }  // namespace postern::queue

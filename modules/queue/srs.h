@@ -11,10 +11,9 @@
 // of them in a round). Compatible with the published scheme and its tools, so that hosts can share a key. Letters may
 // change their case on the way. The first key of the key file makes hashes, all are believed.
 //
-// Use: a forwarding mailet calls forward() for senders that are not at one of our domains; recipients at the SRS domain
-// for which is_srs() holds are handed to reverse(), before the directory is asked, and their mail relays to the answer.
-// The gate must allow that for mail with the null sender only (architecture.md decision 7): what a stranger may send
-// through us is then a bounce, to a sender whose mail we forwarded in the last days.
+// Use: srs_paths.h makes the service "return-paths" of it; the policy calls forward() for the senders of forwarded mail,
+// and hands recipients for which is_srs() holds to reverse(), before the directory is asked. What a stranger may send
+// through us by that is a report, to a sender whose mail we forwarded in the last days.
 //
 // Pure but for load(); immutable; any thread. Errors: srs.syntax, srs.hash (not made by us), srs.expired, srs.too_long,
 // srs.key (load). Spec: "The Sender Rewriting Scheme", Shevek, 2004; guarded scheme.

@@ -9,6 +9,10 @@ namespace postern::smtp {
 
 namespace {
 
+/// Octets of a local part. RFC 5321 §4.5.3.1.1 asks for 64, and for more where that can be: senders that forwarders and
+/// lists make (SRS, VERP) have another address in them. The path as a whole keeps the bound of §4.5.3.1.3.
+constexpr std::size_t kMaxLocal = kMaxPath;
+
 Reply syntax(std::string text) {
   return {501, "5.5.4", std::move(text)};
 }
@@ -164,8 +168,10 @@ Reply bad_path(Verb verb, const SyntaxFault& fault) {
 OrReply<MailArguments> parse_mail(std::string_view text, const ArgumentRules& rules) {
   if (auto reply = take_word(text, "FROM", Verb::kMail, rules.lenient)) return std::unexpected(*reply);
   // UTF-8 is let in first: whether it was asked for stands behind the path.
-  auto path =
-      parse_path(text, {.allow_utf8 = rules.smtputf8, .allow_missing_brackets = rules.lenient, .allow_null = true});
+  auto path = parse_path(text, {.allow_utf8 = rules.smtputf8,
+                                .allow_missing_brackets = rules.lenient,
+                                .allow_null = true,
+                                .max_local_part = kMaxLocal});
   if (!path) return std::unexpected(bad_path(Verb::kMail, path.error()));
   MailArguments mail;
   mail.sender = std::move(path->address);
@@ -179,7 +185,10 @@ OrReply<MailArguments> parse_mail(std::string_view text, const ArgumentRules& ru
 
 OrReply<Recipient> parse_rcpt(std::string_view text, const ArgumentRules& rules) {
   if (auto reply = take_word(text, "TO", Verb::kRcpt, rules.lenient)) return std::unexpected(*reply);
-  auto path = parse_path(text, {.allow_utf8 = true, .allow_missing_brackets = rules.lenient, .allow_postmaster = true});
+  auto path = parse_path(text, {.allow_utf8 = true,
+                                .allow_missing_brackets = rules.lenient,
+                                .allow_postmaster = true,
+                                .max_local_part = kMaxLocal});
   if (!path) return std::unexpected(bad_path(Verb::kRcpt, path.error()));
   if (!rules.smtputf8 && !is_ascii(text.substr(0, path->length)))
     return std::unexpected(Reply{553, "5.6.7", "An address outside ASCII needs SMTPUTF8 on MAIL"});
