@@ -35,7 +35,11 @@ std::uint32_t Destinations::by_name(std::string_view name) {
 }
 
 const std::uint32_t* Destinations::find(std::string_view name) const {
-  const auto found = numbers_.find(destination_hash(name));
+  return find(destination_hash(name));
+}
+
+const std::uint32_t* Destinations::find(std::uint32_t hash) const {
+  const auto found = numbers_.find(hash);
   return found == numbers_.end() ? nullptr : &found->second;
 }
 

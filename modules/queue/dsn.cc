@@ -99,7 +99,7 @@ std::string outer_header(const DsnFacts& facts) {
   field(out, "From", phrase + " " + facts.from.path());
   field(out, "To", facts.to.path());
   field(out, "Subject", encode_words(subject(facts)));
-  field(out, "Message-ID", fmt::format("<report.{}@{}>", facts.report.to_string(), facts.hostname));
+  field(out, "Message-ID", fmt::format("<{}@{}>", facts.message_id, facts.hostname));
   const auto ids = parse_message_ids(HeaderBlock(facts.header).value("message-id"));
   if (!ids.empty() && ids.front().size() < 900 && is_ascii(ids.front())) {
     field(out, "In-Reply-To", ids.front());

@@ -34,7 +34,7 @@ inline constexpr std::size_t kMaxReturnedHeader = 65536;  ///< octets of a heade
 /// All that a report says.
 struct DsnFacts {
   MessageId original;
-  MessageId report;
+  std::string message_id;              ///< without "<" and "@host>"; that of a second try is that of the first
   const Envelope* envelope = nullptr;  ///< the original's
   std::vector<Outcome> outcomes;       ///< of one kind
   std::string hostname;

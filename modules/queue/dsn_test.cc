@@ -22,7 +22,7 @@ struct Case {
     envelope.sender = address("ann@example.org");
     envelope.recipients.emplace_back().address = address("bob@far.example");
     facts.original = MessageId(0x1234567890ULL);
-    facts.report = MessageId(0x1234567899ULL);
+    facts.message_id = "report.2.f0";
     facts.envelope = &envelope;
     facts.hostname = "mx.example.org";
     facts.from_name = "Mail Delivery System";

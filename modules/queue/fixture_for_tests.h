@@ -205,6 +205,7 @@ class FakeTeller final : public Teller {
                                                             : kNotifySuccess);
   }
   std::optional<Outcome> half_told(std::uint32_t recipient, const RecipientInfo& info) const override {
+    if (auto read = Reporter::from_note(recipient, info)) return read;
     if (!info.note.starts_with("report:")) return std::nullopt;
     Outcome outcome;
     outcome.recipient = recipient;
@@ -244,10 +245,12 @@ class FakeTransport final : public Transport {
     const std::string hop = next_hop(request.envelope, request.step, request.recipients.front());
     tried.push_back(hop);
     most = std::max(most, ++under_way[hop]);
+    most_in_all = std::max(most_in_all, ++in_all);
     co_await sleep_for(before_dot + (slow ? slow(hop) : Duration(0)));
     const bool may = request.gate == nullptr || request.gate->pass();
     if (may) co_await sleep_for(after_dot);
     --under_way[hop];
+    --in_all;
     std::vector<AttemptResult> results;
     for (const std::uint32_t one : request.recipients) {
       results.push_back(may ? answer(request, one) : deferred(one, "", {451, "4.3.0", "taken back"}));
@@ -257,23 +260,31 @@ class FakeTransport final : public Transport {
   }
   std::function<AttemptResult(const AttemptRequest&, std::uint32_t)> answer =
       [](const AttemptRequest&, std::uint32_t one) { return delivered(one); };
+  std::string next_hop(const Envelope& envelope, const PlanStep& step, std::uint32_t recipient) const override {
+    return gateway.empty() ? Transport::next_hop(envelope, step, recipient) : gateway;
+  }
+  std::string gateway;                               ///< of all mail
   std::function<Duration(const std::string&)> slow;  ///< longer before the dot, for a next hop
   Duration before_dot = 1ms;
   Duration after_dot{};
   int attempts = 0;
   int most = 0;  ///< at one time, to one next hop
+  unsigned in_all = 0, most_in_all = 0;
   std::map<std::string, int> under_way;
   std::vector<std::string> tried, sent;  ///< next hops, in order
 };
 
 struct World {
-  explicit World(QueueSettings the_settings = {}) : settings(std::move(the_settings)) { start(); }
+  explicit World(QueueSettings the_settings = {}, unsigned workers = 1)
+      : settings(std::move(the_settings)), sim({.seed = 5, .workers = workers}), metrics(workers) {
+    start();
+  }
   ~World() { stop(); }
 
   void start() {
     queue = std::make_unique<QueueService>(sim, metrics);
     queue->make_shards(spool, store, transport, &directory, &teller, settings, submission);
-    queue->set_log(0, log.log());
+    for (unsigned i = 0; i < sim.workers(); ++i) queue->set_log(i, log.log());
     queue->begin();
     sim.run_for(50ms);  // whatever was being handled when the last one crashed is tried by itself first
   }
@@ -283,6 +294,9 @@ struct World {
     {
       Nursery nursery(sim.worker(0));
       nursery.spawn(queue->drain(0, Deadline::after(1s)));
+      std::vector<std::unique_ptr<Nursery>> others;
+      for (unsigned i = 1; i < sim.workers(); ++i)
+        others.emplace_back(std::make_unique<Nursery>(sim.worker(i)))->spawn(queue->drain(i, Deadline::after(1s)));
       sim.run_for(2s);
     }
     queue.reset();
@@ -357,8 +371,8 @@ struct World {
 
   QueueSettings settings;
   SubmissionSettings submission;
-  SimRuntime sim{{.seed = 5}};
-  Metrics metrics{1};
+  SimRuntime sim;
+  Metrics metrics;
   CaptureLog log;
   Fate fate;
   FatedSpool spool{fate};

@@ -25,12 +25,15 @@ struct Item;
 
 /// What the note of an attempt mark begins with once all of the message has left and no answer came.
 inline constexpr std::string_view kMaybeSent = "maybe sent; ";
+/// And what it begins with, before that, while the warning of the delay is still to be sent.
+inline constexpr std::string_view kWarningOwed = "warning owed; ";
 
 /// Where one recipient stands, as far as the queue needs it.
 struct Standing {
   RecipientState state = RecipientState::kWaiting;
   std::uint16_t attempts = 0;
-  bool ended = false;       ///< given up; its sender is to be told, and then it is done
+  bool ended = false;       ///< given up, or served; its sender is to be told, and then it is done
+  bool served = false;      ///< with `ended`: it got its mail
   bool maybe_sent = false;  ///< all of it left once, and no answer came: a failure must say so
   WallTime next{};
 };
@@ -58,6 +61,7 @@ struct Active {
   Plan plan;
   std::uint64_t size = 0;
   WallTime accepted{};
+  WallTime arrival{};  ///< of its id: what its schedule counts from, also after a restart
   std::vector<Standing> recipients;
   std::map<std::uint32_t, std::string> tokens;    ///< of those that are placed
   std::vector<std::uint32_t> released;            ///< quarantined once, and let go by an administrator
@@ -66,29 +70,37 @@ struct Active {
 
   std::list<Part> parts;
   std::list<Sending> sending;
-  std::vector<std::uint32_t> beyond;  ///< local recipients whose delivery cannot be taken back any more
-  std::vector<Outcome> outcomes;      ///< to be told when the turn ends
-  std::size_t cursor = 0;             ///< the local step to look at next
-  unsigned open = 0;                  ///< parts and steps that stand in a ring or are under way
-  unsigned running = 0;               ///< of them: under way
-  bool expanded = false;              ///< parts have been made
-  bool tell_later = false;            ///< the reports could not be sent now
-  bool noted = false;                 ///< lazy marks were given to the spool
-  std::optional<WallTime> next;       ///< the earliest instant at which something of it is due again
-  std::string hold;                   ///< why what is left cannot go on by itself
+  std::vector<std::uint32_t> beyond;            ///< local recipients whose delivery cannot be taken back any more
+  std::vector<Outcome> outcomes;                ///< to be told when the turn ends
+  std::map<std::uint32_t, std::string> warned;  ///< whose warning is among them, and the notes of their attempts
+  std::size_t cursor = 0;                       ///< the local step to look at next
+  unsigned open = 0;                            ///< parts and steps that stand in a ring or are under way
+  unsigned running = 0;                         ///< of them: under way
+  bool expanded = false;                        ///< parts have been made
+  bool tell_later = false;                      ///< the reports could not be sent now
+  bool noted = false;                           ///< lazy marks were given to the spool
+  std::optional<std::uint64_t>
+      random;                    ///< by which the waits of this turn are varied: together, as it is read together
+  std::optional<WallTime> next;  ///< the earliest instant at which something of it is due again
+  std::string hold;              ///< why what is left cannot go on by itself
 
   void due_at(WallTime when) { next = next ? std::min(*next, when) : when; }
   bool done(std::uint32_t recipient) const { return recipients[recipient].state == RecipientState::kDone; }
   bool all_done() const {
     return std::ranges::all_of(recipients, [](const Standing& one) { return one.state == RecipientState::kDone; });
   }
-  /// Gives a recipient up; only the first word about it counts.
+  /// Ends a recipient whose sender is to be told, of a failure or a success; only the first word about it counts.
   void give_up(Outcome outcome) {
     Standing& one = recipients[outcome.recipient];
     if (one.ended || one.state == RecipientState::kDone) return;
     one.ended = true;
+    one.served = outcome.kind != Outcome::Kind::kFailed;
     outcomes.push_back(std::move(outcome));
   }
+  bool owes_warning(std::uint32_t recipient) const { return warned.contains(recipient); }
+  /// How many messages it counts for where memory is shared out: one, and one more for each kRecipientsOfOne.
+  static constexpr std::size_t kRecipientsOfOne = 32;
+  std::size_t weight() const { return 1 + recipients.size() / kRecipientsOfOne; }
 };
 
 struct Item {

@@ -15,8 +15,13 @@ void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transp
                                Teller* teller, const QueueSettings& settings, const SubmissionSettings& submission) {
   spool_ = &spool;
   store_ = &store;
+  teller_ = teller;
   routes_ = std::make_unique<Routes>(settings);
   submission_ = submission;
+  if (runtime_.workers() > 1)
+    collected_.release_others = [this](Shard& from, std::uint32_t hash) {
+      from.begin(release_others(from.executor().index(), hash));
+    };
   for (unsigned i = 0; i < runtime_.workers(); ++i)
     shards_.push_back(std::make_unique<Shard>(runtime_.worker(i), Log(),
                                               ShardParts{.spool = spool,
@@ -26,6 +31,7 @@ void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transp
                                                          .teller = teller,
                                                          .metrics = metrics_,
                                                          .routes = *routes_,
+                                                         .collected = collected_,
                                                          .settings = settings}));
 }
 
@@ -68,6 +74,11 @@ void QueueService::accepted(QueuedMessage message) {
   shards_[owner]->push(std::move(message));
 }
 
+Task<void> QueueService::release_others(unsigned but, std::uint32_t hash) {
+  for (unsigned i = 0; i < shards_.size(); ++i)
+    if (i != but) co_await run_on(runtime_.worker(i), [this, i, hash] { shards_[i]->release_too(hash); });
+}
+
 // --- start-up -------------------------------------------------------------------------------------------------------
 
 std::optional<Seed> QueueService::seed_of(const MessageInfo& info, WallTime now) {
@@ -77,8 +88,9 @@ std::optional<Seed> QueueService::seed_of(const MessageInfo& info, WallTime now)
   for (const RecipientInfo& one : info.recipients) {
     if (one.state == RecipientState::kDone) continue;
     undone = true;
-    seed.placed = seed.placed || one.state == RecipientState::kPlaced;
-    seed.due = std::min(seed.due, one.state == RecipientState::kWaiting ? one.next_attempt : now);
+    seed.placed = seed.placed || (one.state == RecipientState::kPlaced && !Reporter::is_owed(one));
+    const bool waits = one.state == RecipientState::kWaiting && !one.note.starts_with(kWarningOwed);
+    seed.due = std::min(seed.due, waits ? one.next_attempt : now);
   }
   if (!undone) return std::nullopt;
   if (info.held_until && *info.held_until > now) {
@@ -93,6 +105,29 @@ Task<void> QueueService::give(std::vector<std::vector<Seed>> seeds) {
     if (!seeds[i].empty()) co_await run_on(runtime_.worker(i), [this, i, &seeds] { shards_[i]->adopt(seeds[i]); });
 }
 
+/// Of a report that was committed before the end, the done marks of those it tells of may have been lost. They are
+/// written here, while the report is still there for certain: nothing has begun, and once it is delivered it is gone.
+/// A report comes after its original in the list.
+Task<void> QueueService::end_told(const std::vector<MessageInfo>* page, HalfToldBy* half_told) {
+  Executor& executor = co_await this_executor();
+  std::vector<HalfTold> told;
+  for (const MessageInfo& info : *page) {
+    const auto [first, last] = half_told->equal_range(info.id);
+    for (auto at = first; at != last; ++at) told.push_back(at->second);
+    half_told->erase(first, last);
+    if (teller_ == nullptr) continue;
+    for (std::uint32_t one = 0; one < info.recipients.size(); ++one)
+      if (const auto outcome = teller_->half_told(one, info.recipients[one]); outcome && outcome->earlier)
+        half_told->emplace(outcome->earlier, HalfTold{info.id, one});
+  }
+  for (const HalfTold& one : told) {
+    shard(0).log().info("queue.was_told", {{"id", one.message.to_string()}, {"recipient", one.recipient}});
+    spool_->done_lazily(executor, one.message, one.recipient);
+  }
+  // All are there when the last one is. When it fails: a spool that takes no marks takes no second report either.
+  if (!told.empty()) static_cast<void>(co_await spool_->done(executor, told.back().message, told.back().recipient));
+}
+
 /// New mail comes in meanwhile: its ids are greater than first_own_, and accepted() hands it to its shards. Two shards
 /// must never hold one message.
 Task<void> QueueService::recover(std::vector<Seed>* suspects) {
@@ -101,6 +136,7 @@ Task<void> QueueService::recover(std::vector<Seed>* suspects) {
   std::size_t messages = 0;
   std::size_t held = 0;
   MessageId after;
+  HalfToldBy half_told;
   while (true) {
     auto page = co_await spool_->list(executor, after, kPage);
     if (!page) {
@@ -112,6 +148,7 @@ Task<void> QueueService::recover(std::vector<Seed>* suspects) {
     std::erase_if(*page, [this](const MessageInfo& info) { return info.id >= first_own_; });
     if (page->empty()) break;
     after = page->back().id;
+    co_await end_told(&*page, &half_told);
     std::vector<std::vector<Seed>> seeds(shards_.size());
     for (const MessageInfo& info : *page) {
       const auto seed = seed_of(info, executor.wall());

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -71,6 +72,12 @@ class QueueService final : public Queue {
  private:
   Task<void> retry_slices(unsigned shard, std::optional<std::uint32_t> destination, std::size_t* count);
   Task<void> recover(std::vector<Seed>* suspects);
+  struct HalfTold {
+    MessageId message;
+    std::uint32_t recipient = 0;
+  };
+  using HalfToldBy = std::multimap<MessageId, HalfTold>;  ///< the report that an intent names
+  Task<void> end_told(const std::vector<MessageInfo>* page, HalfToldBy* half_told);
   Task<void> give(std::vector<std::vector<Seed>> seeds);
   Task<void> try_suspects(std::vector<Seed> suspects);
   Task<bool> try_alone(Seed seed);
@@ -78,6 +85,7 @@ class QueueService final : public Queue {
   Task<void> sweep_daily();
   Task<void> begin_on_worker();
   Task<bool> may_sweep();
+  Task<void> release_others(unsigned but, std::uint32_t hash);
   unsigned owner_of(MessageId id) const;
   unsigned owner_of(const Seed& seed) const;
 
@@ -85,7 +93,9 @@ class QueueService final : public Queue {
   QueueMetrics metrics_;
   Spool* spool_ = nullptr;
   MailStore* store_ = nullptr;
+  Teller* teller_ = nullptr;
   std::unique_ptr<Routes> routes_;
+  Collected collected_;
   SubmissionSettings submission_;
   MessageId first_own_{~0ULL};  ///< ids from here on were given by this process: accepted(), not recovery, brings them
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -20,6 +20,9 @@ namespace postern::queue {
 namespace {
 
 constexpr std::string_view kIntent = "report:";
+constexpr std::string_view kOwed = "owed:";
+constexpr std::size_t kIdLength = 13;
+constexpr std::string_view kKinds = "fwdrx";  ///< of outcomes, in the order of Outcome::Kind
 /// The ENVID of a report to the postmaster: what fails with it is told to nobody any more.
 constexpr std::string_view kLastResort = "postern.double-bounce.";
 constexpr std::size_t kMaxIntentHost = 40;
@@ -46,40 +49,77 @@ struct Reporter::Job {
 
 // --- notes ----------------------------------------------------------------------------------------------------------
 
-std::string Reporter::note_of(const Outcome& outcome, MessageId report) {
+namespace {
+
+/// What follows the prefix and, in an intent, the report's id: "KIND[!]@SECONDS CODE STATUS HOST TEXT".
+std::string note_with(std::string note, const Outcome& outcome) {
   std::string host = clean_text(outcome.host, kMaxIntentHost, false);
   std::ranges::replace(host, ' ', '_');
   if (host.empty()) host = "-";
   const std::string enhanced = clean_text(outcome.reply.enhanced, 12, false);
-  std::string note =
-      fmt::format("{}{}{} {} {} {} ", kIntent, report.to_string(), outcome.may_have_been_delivered ? "!" : "",
-                  outcome.reply.code, enhanced.empty() ? "-" : enhanced, host);
+  const auto time = std::chrono::duration_cast<std::chrono::seconds>(outcome.last_attempt.time_since_epoch()).count();
+  note += fmt::format("{}{}@{} {} {} {} ", kKinds[static_cast<std::size_t>(outcome.kind)],
+                      outcome.may_have_been_delivered ? "!" : "", time, outcome.reply.code,
+                      enhanced.empty() ? "-" : enhanced, host);
   note += clean_text(outcome.reply.text, kNoteLimit - std::min(kNoteLimit, note.size()), true);
   return note.substr(0, kNoteLimit);
 }
 
-std::optional<Outcome> Reporter::from_note(std::uint32_t recipient, const RecipientInfo& info) {
-  if (!info.note.starts_with(kIntent) || info.state == RecipientState::kDone) return std::nullopt;
-  std::string_view rest = std::string_view(info.note).substr(kIntent.size());
+/// The same, read. Nothing when it is something else.
+std::optional<Outcome> outcome_of(std::string_view rest) {
   Outcome out;
-  out.recipient = recipient;
-  out.attempts = info.attempts;
-  out.last_attempt = info.next_attempt;  // an intent's mark carries the time of its failure
-  std::string_view id = take_until(rest, ' ');
-  if (id.ends_with('!')) {
-    out.may_have_been_delivered = true;
-    id.remove_suffix(1);
-  }
-  const auto report = MessageId::parse(id);
+  std::string_view flags = take_until(rest, ' ');
+  const std::size_t kind = flags.empty() ? kKinds.npos : kKinds.find(flags.front());
+  if (kind == kKinds.npos) return std::nullopt;
+  flags.remove_prefix(1);
+  out.kind = static_cast<Outcome::Kind>(kind);
+  out.may_have_been_delivered = flags.starts_with('!');
+  if (out.may_have_been_delivered) flags.remove_prefix(1);
+  if (!flags.starts_with('@')) return std::nullopt;
+  const auto time = to_number<std::int64_t>(flags.substr(1));
   const auto code = to_number<int>(take_until(rest, ' '), 0, 599);
-  if (!report || !code) return std::nullopt;
-  out.earlier = *report;
+  if (!time || !code) return std::nullopt;
+  out.last_attempt = WallTime(std::chrono::duration_cast<WallTime::duration>(std::chrono::seconds(*time)));
   out.reply.code = *code;
   out.reply.enhanced = take_until(rest, ' ');
   if (out.reply.enhanced == "-") out.reply.enhanced.clear();
   out.host = take_until(rest, ' ');
   if (out.host == "-") out.host.clear();
   out.reply.text = rest;
+  return out;
+}
+
+}  // namespace
+
+std::string Reporter::note_of(const Outcome& outcome, MessageId report) {
+  return note_with(std::string(kIntent) + report.to_string(), outcome);
+}
+std::string Reporter::owed_note(const Outcome& outcome) {
+  return note_with(std::string(kOwed), outcome);
+}
+
+/// A `placed` mark's text is a token else, and no account's name has what outcome_of() wants.
+bool Reporter::is_owed(const RecipientInfo& info) {
+  return info.state == RecipientState::kPlaced && info.note.starts_with(kOwed) &&
+         outcome_of(std::string_view(info.note).substr(kOwed.size()));
+}
+
+std::optional<Outcome> Reporter::from_note(std::uint32_t recipient, const RecipientInfo& info) {
+  const bool owed = is_owed(info);
+  if (!owed && (info.state != RecipientState::kWaiting || !info.note.starts_with(kIntent))) return std::nullopt;
+  std::string_view rest = std::string_view(info.note).substr(owed ? kOwed.size() : kIntent.size());
+  std::optional<MessageId> report;
+  if (!owed) {
+    report = MessageId::parse(rest.substr(0, kIdLength));
+    if (!report) return std::nullopt;
+    rest.remove_prefix(kIdLength);
+  }
+  auto out = outcome_of(rest);
+  if (!out) return std::nullopt;
+  out->recipient = recipient;
+  out->attempts = info.attempts;
+  out->noted = true;
+  out->earlier = report.value_or(MessageId());
   return out;
 }
 
@@ -114,8 +154,9 @@ Address Reporter::postmaster() const {
 
 Task<Result<std::size_t>> Reporter::report(MessageId id, const Envelope& envelope, std::vector<Outcome> outcomes,
                                            Log log) {
-  // Failures last: what is told before them may be told again when this ends with a fault, they may not.
-  std::map<std::pair<Audience, Outcome::Kind>, std::vector<Outcome>, std::greater<>> groups;
+  // Failures last: a delay that is told before them may be told again when this ends with a fault.
+  std::map<Group, std::vector<Outcome>, std::greater<>> groups;
+  std::map<MessageId, bool> asked;  // reports of an earlier try: there?
   for (Outcome& one : outcomes) {
     const Audience who = audience(envelope, one);
     if (who == Audience::kNobody) {
@@ -124,27 +165,44 @@ Task<Result<std::size_t>> Reporter::report(MessageId id, const Envelope& envelop
       continue;
     }
     if (one.earlier) {
-      auto there = co_await in_spool(one.earlier);
-      if (!there) co_return std::unexpected(there.error());
-      if (*there) continue;  // it was committed; only the done marks were lost
+      const auto [known, fresh] = asked.try_emplace(one.earlier, false);
+      if (fresh) {
+        auto there = co_await in_spool(one.earlier);
+        if (!there) co_return std::unexpected(there.error());
+        known->second = *there;
+      }
+      if (known->second) continue;  // it was committed; only the done marks were lost
     }
-    groups[{who, one.kind}].push_back(std::move(one));
+    groups[{who, one.kind, one.earlier}].push_back(std::move(one));
   }
   std::size_t sent = 0;
   for (auto& [group, all] : groups) {
-    for (std::size_t at = 0; at < all.size(); at += parts_.settings.max_recipients) {
-      auto job = std::make_unique<Job>();
-      job->original = id;
-      job->envelope = &envelope;
-      job->executor = &co_await this_executor();
-      job->log = log;
-      job->to_postmaster = group.first == Audience::kPostmaster;
-      const std::size_t count = std::min<std::size_t>(all.size() - at, parts_.settings.max_recipients);
-      for (std::size_t i = at; i < at + count; ++i) job->outcomes.push_back(std::move(all[i]));
-      auto done = co_await send(*job);
-      if (!done) co_return std::unexpected(done.error());
-      sent += *done;
-    }
+    auto done = co_await send_group(id, envelope, group, std::move(all), log);
+    if (!done) co_return std::unexpected(done.error());
+    sent += *done;
+  }
+  co_return sent;
+}
+
+/// In as many reports as it takes. Done marks follow each at once: they have to come before any mark of the report, and
+/// when the next one cannot be made, those that this one was about must not come again.
+Task<Result<std::size_t>> Reporter::send_group(MessageId id, const Envelope& envelope, Group group,
+                                               std::vector<Outcome> all, Log log) {
+  std::size_t sent = 0;
+  for (std::size_t at = 0; at < all.size(); at += parts_.settings.max_recipients) {
+    auto job = std::make_unique<Job>();
+    job->original = id;
+    job->envelope = &envelope;
+    job->executor = &co_await this_executor();
+    job->log = log;
+    job->to_postmaster = group.who == Audience::kPostmaster;
+    const std::size_t count = std::min<std::size_t>(all.size() - at, parts_.settings.max_recipients);
+    for (std::size_t i = at; i < at + count; ++i) job->outcomes.push_back(std::move(all[i]));
+    auto done = co_await send(*job);
+    if (!done) co_return std::unexpected(done.error());
+    sent += *done;
+    if (group.kind == Outcome::Kind::kDelayed) continue;
+    for (const Outcome& one : job->outcomes) parts_.spool.done_lazily(*job->executor, id, one.recipient);
   }
   co_return sent;
 }
@@ -184,7 +242,7 @@ Task<Result<void>> Reporter::address_it(Job& job) {
 Task<Result<std::size_t>> Reporter::send(Job& job) {
   if (auto addressed = co_await address_it(job); !addressed) co_return std::unexpected(addressed.error());
   Draft draft = parts_.spool.begin(*job.executor);
-  if (job.outcomes.front().kind == Outcome::Kind::kFailed)
+  if (job.outcomes.front().kind != Outcome::Kind::kDelayed)
     if (auto marked = co_await mark_intent(job, draft.id()); !marked) co_return std::unexpected(marked.error());
   if (auto written = co_await write(job, draft); !written) {
     if (written.error().code == "spool.gone") co_return 0;  // recalled meanwhile
@@ -206,8 +264,9 @@ Task<Result<std::size_t>> Reporter::send(Job& job) {
 /// All marks are durable when the last one is: lazy ones go with the next batch at the latest.
 Task<Result<void>> Reporter::mark_intent(Job& job, MessageId report) {
   const auto mark = [&](const Outcome& one) {
-    const WallTime when = one.last_attempt == WallTime{} ? job.executor->wall() : one.last_attempt;
-    return parts_.spool.attempted(job.original, one.recipient, one.attempts, when, note_of(one, report));
+    const std::uint32_t attempts =
+        std::max(one.attempts, 1U);  // notes of none are not kept when segments are compacted
+    return parts_.spool.attempted(job.original, one.recipient, attempts, job.executor->wall(), note_of(one, report));
   };
   for (std::size_t i = 0; i + 1 < job.outcomes.size(); ++i)
     parts_.spool.change_lazily(*job.executor, mark(job.outcomes[i]));
@@ -233,7 +292,9 @@ Task<Result<void>> Reporter::write(Job& job, Draft& draft) {
   const std::string header = std::string(reader->prefix()) + std::string(reader->header());
   auto facts = std::make_unique<DsnFacts>();
   facts->original = job.original;
-  facts->report = draft.id();
+  facts->message_id = fmt::format("report.{}.{}{}", job.original.to_string(),
+                                  kKinds[static_cast<std::size_t>(job.outcomes.front().kind)],
+                                  std::ranges::min(job.outcomes, {}, &Outcome::recipient).recipient);
   facts->envelope = job.envelope;
   facts->outcomes = job.outcomes;
   facts->hostname = parts_.hostname;

@@ -6,23 +6,26 @@
 // double_bounces), and a report to the postmaster that fails is only logged. It is run through the pipeline's "root"
 // like other mail, committed, and handed to the queue.
 //
-// Never lost, never both bounced and delivered. For failed recipients report() does, in this order, each step durable:
+// Never lost, never both bounced and delivered. For a recipient that failed, or was served and whose sender asked for a
+// word about that, in this order:
 //
-//   1. intent    each failed recipient gets an attempt mark whose note is "report:ID code ..." (ID: the report to be)
-//   2. commit    the report is in the spool under ID
-//   3. (caller)  done marks; lazily, they may be lost by a crash
+//   1. (caller)  owed     a mark whose note is "owed:..." (owed_note()): it is not tried again, and not done. A
+//   `placed`
+//                         mark, since a full disk takes those (and refuses attempt marks), and compaction keeps them
+//   2. intent    durable  an attempt mark whose note is "report:ID..." (ID: the report to be)
+//   3. commit    durable  the report is in the spool under ID
+//   4. done      lazily   behind each report; a crash may lose it
 //
-// A recipient that is read back with such a note has failed for good: it must not be tried again. The queue makes an
-// Outcome from the note (from_note()) and calls report() again; if ID is in the spool, step 3 alone was lost and
-// nothing is sent. Only when the report itself has been delivered and forgotten before the done marks reached the disk
-// (they go with the next batch, which the report's own delivery needs) is it sent a second time. Delay and success
-// reports have no intent: a crash may repeat one.
+// A recipient that is read back with such a note has had its end. The queue makes an Outcome from it (from_note()) and
+// calls report() again; if ID is in the spool, step 4 alone was lost and nothing is sent. A start looks for those
+// before it begins anything (QueueService::recover), for a report that is delivered is gone; in the life of one process
+// the done marks come before any mark of the report. Should one be sent twice all the same, both have one Message-ID,
+// which names the original and the first of the recipients. Delay reports have no intent: a crash may repeat one.
 //
 // Owner: the QueueService; one for all workers (stateless but for its settings). Thread: any worker, in its context.
-// Errors: a Fault means that no failure was told yet (delays and successes may have been): call again later with the
-// same outcomes (the intent stays). The limit of that: of more failures than one report holds, the first report's are.
-// A report that the pipeline refuses for good is logged ("report.refused") and counts as told. RFC: 3461 §4-6, 3464,
-// 6522, 6533, 3834 §5.
+// Errors: a Fault means that not all was told: read the message again later, and call again with what its notes say.
+// What had been told before the fault is done in the spool by then. A report that the pipeline refuses for good is
+// logged ("report.refused") and counts as told. RFC: 3461 §4-6, 3464, 6522, 6533, 3834 §5.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +64,8 @@ struct Outcome {
   WallTime last_attempt{};
   std::optional<WallTime> will_retry_until;  ///< kDelayed: when the queue gives up
   bool may_have_been_delivered = false;      ///< kFailed: the dot was sent, and no reply came (kDotSent)
-  MessageId earlier;                         ///< kFailed, after a crash: the report that an intent named (from_note())
+  bool noted = false;                        ///< read back from a note: the spool knows of it (from_note())
+  MessageId earlier;                         ///< after a crash: the report that an intent named (from_note())
 };
 
 /// Services that reports need. All outlive the Reporter; policy and directory are those of the server.
@@ -86,15 +90,27 @@ class Reporter {
   /// Whether a report about it would be sent to anybody: lets the queue skip report() for the usual successes.
   bool wanted(const Envelope& envelope, const Outcome& outcome) const;
 
-  /// The failure that a note's intent tells of; nothing for other notes. `recipient` and `info` are as read back.
+  /// The end that a note tells of, owed or intended; nothing for other notes. `recipient` and `info` are as read back.
   static std::optional<Outcome> from_note(std::uint32_t recipient, const RecipientInfo& info);
   /// The note of an intent; cut at kNoteLimit.
   static std::string note_of(const Outcome& outcome, MessageId report);
+  /// The note of a `placed` mark, before there is an intent.
+  static std::string owed_note(const Outcome& outcome);
+  static bool is_owed(const RecipientInfo& info);
 
  private:
-  struct Job;
   enum class Audience : std::uint8_t { kNobody, kSender, kPostmaster };
+  struct Job;
+  /// Outcomes that go into one report, or several when they are many.
+  struct Group {
+    Audience who;
+    Outcome::Kind kind;
+    MessageId earlier;  ///< what was to be one report before a crash is one again
+    auto operator<=>(const Group&) const = default;
+  };
   Audience audience(const Envelope& envelope, const Outcome& outcome) const;
+  Task<Result<std::size_t>> send_group(MessageId id, const Envelope& envelope, Group group, std::vector<Outcome> all,
+                                       Log log);
   bool returns_all(const Job& job, std::uint64_t size) const;
   void trace(const Job& job, Draft& draft) const;
   Task<Result<bool>> in_spool(MessageId id);

@@ -29,14 +29,16 @@ class OurDirectory final : public Directory {
   Task<AddressLookup> find(Address asked) override {
     AddressLookup out;
     out.kind = AddressLookup::Kind::kNoSuchUser;
-    if (silent) out.kind = AddressLookup::Kind::kTemporary;
-    if (!silent && (asked.local() == "ann" || asked.local() == "postmaster")) {
+    const bool says_nothing = silent || answers-- == 0;
+    if (says_nothing) out.kind = AddressLookup::Kind::kTemporary;
+    if (!says_nothing && (asked.local() == "ann" || asked.local() == "postmaster")) {
       out.kind = AddressLookup::Kind::kAccount;
       out.account = asked.local();
     }
     return Task<AddressLookup>::ready(std::move(out));
   }
   bool silent = false;
+  int answers = -1;  ///< after so many it is silent once
 };
 
 class Taker final : public Queue {
@@ -198,6 +200,7 @@ TEST_CASE("one report about all recipients that failed together, from nobody, to
 TEST_CASE("RET decides what comes back, and large messages come back as their header") {
   World w;
   w.add("bob@far.example");
+  w.add("eve@far.example");  // the message stays for her
   w.envelope.ret = DsnReturn::kHeaders;
   w.commit();
   CHECK(w.report({World::failed(0)}) == 1);
@@ -320,9 +323,15 @@ TEST_CASE("a failure is durable before its report: a crash between makes no seco
   Outcome lost = World::failed(1, {451, "4.4.2", "connection lost after the final dot"});
   lost.may_have_been_delivered = true;
   CHECK(w.report({World::failed(0), lost}) == 1);
+  CHECK(w.run(w.list())->size() == 1);  // the report; the original is done
   // The crash: the done marks were lost, and both are read back.
-  auto first = Reporter::from_note(0, w.standing(0));
-  auto second = Reporter::from_note(1, w.standing(1));
+  const auto read_back = [&](const Outcome& one) {
+    RecipientInfo info;
+    info.note = Reporter::note_of(one, w.queue.taken.at(0).id);
+    return Reporter::from_note(one.recipient, info);
+  };
+  auto first = read_back(World::failed(0));
+  auto second = read_back(lost);
   REQUIRE(first);
   REQUIRE(second);
   CHECK(first->reply == Reply{550, "5.1.1", "No such user"});
@@ -409,4 +418,69 @@ TEST_CASE("a message that was recalled meanwhile has nobody to be told about") {
   w.add("bob@far.example");
   w.id = MessageId(777);
   CHECK(w.report({World::failed(0)}) == 0);
+}
+
+TEST_CASE("of several reports the last cannot be made: those that the first were about are done") {
+  World w;
+  w.settings.max_recipients = 1;
+  w.add("bob@far.example");
+  w.add("eve@far.example");
+  w.commit();
+  w.directory.answers = 1;
+  CHECK_FALSE(w.report({World::failed(0), World::failed(1)}));
+  REQUIRE(w.queue.taken.size() == 1);
+  CHECK(w.standing(0).state == RecipientState::kDone);
+  CHECK(w.standing(1).state != RecipientState::kDone);
+}
+
+TEST_CASE("a success is durable before its report, too, and a second report has the first one's Message-ID") {
+  World w;
+  w.add("bob@far.example", kNotifySuccess);
+  w.add("eve@far.example", kNotifySuccess);
+  w.add("joe@far.example");  // the message stays for him
+  w.commit();
+  std::vector<Outcome> good{World::failed(0, {250, "2.1.5", "OK"}), World::failed(1, {250, "2.1.5", "OK"})};
+  for (Outcome& one : good) one.kind = Outcome::Kind::kRelayed;
+  CHECK(w.report(good) == 1);
+  RecipientInfo info;
+  info.note = Reporter::note_of(good[1], w.queue.taken.at(0).id);
+  auto again = Reporter::from_note(1, info);
+  REQUIRE(again);
+  CHECK(again->kind == Outcome::Kind::kRelayed);
+  CHECK(again->reply == Reply{250, "2.1.5", "OK"});
+  CHECK(again->earlier == w.queue.taken.at(0).id);
+  CHECK(w.report({*again}) == 0);
+  CHECK(w.report(good) == 1);  // as when the first one is gone already
+  const auto message_id = [&](std::size_t which) {
+    const std::string text = w.text_of(which);
+    const std::size_t at = text.find("Message-ID: <report.");
+    REQUIRE(at != text.npos);
+    return text.substr(at, text.find('\r', at) - at);
+  };
+  CHECK(message_id(0) == message_id(1));
+}
+
+TEST_CASE("an end that is owed is read back as it was, and a token is none") {
+  Outcome wide = World::failed(3, {554, "5.7.1", "never " + std::string(300, 'w')});
+  wide.may_have_been_delivered = true;
+  wide.last_attempt = WallTime(std::chrono::seconds(1'700'000'000));
+  RecipientInfo info;
+  info.state = RecipientState::kPlaced;
+  info.attempts = 2;
+  info.note = Reporter::owed_note(wide);
+  CHECK(info.note.size() <= kNoteLimit);
+  CHECK(Reporter::is_owed(info));
+  const auto back = Reporter::from_note(3, info);
+  REQUIRE(back);
+  CHECK(back->recipient == 3);
+  CHECK(back->attempts == 2);
+  CHECK(back->may_have_been_delivered);
+  CHECK(back->last_attempt == wide.last_attempt);
+  CHECK(back->reply.code == 554);
+  CHECK_FALSE(back->earlier);
+  for (const char* token : {"bob/07az0x0q00000-0", "owed:/07az0x0q00000-0", "owed:f/07az0x0q00000-0", "owed:f@x 1"}) {
+    info.note = token;
+    CHECK_FALSE(Reporter::is_owed(info));
+    CHECK_FALSE(Reporter::from_note(3, info));
+  }
 }

@@ -29,8 +29,9 @@ class Routes {
   /// Of a next hop: its own, else ".parent" of its nearest parent that has one, else that of all.
   const Route& of(std::string_view destination) const;
   const Route& base() const { return base_; }
-  /// Whether a destination with this destination_hash() collects its mail: all of it must then be one worker's. Names
-  /// below a domain (".example.org") do so on each worker by itself.
+  /// Whether a destination with this destination_hash() collects its mail: all of it is one worker's then, as far as
+  /// the domain of a first recipient tells. What other workers have (gateways, names below ".example.org") is counted
+  /// with it (Collected).
   bool collects(std::uint32_t hash) const { return collecting_.contains(hash); }
   bool any_collects() const { return !collecting_.empty(); }
 

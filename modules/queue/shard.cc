@@ -84,14 +84,24 @@ bool Shard::discard_at_once(const QueuedMessage& message) {
   return true;
 }
 
-/// Where the first of a message's relay steps leads; else the domain of its first recipient.
+/// Where the first of a message's relay steps leads; else the domain of its first recipient. What is collected comes
+/// last: a message counts for a destination that collects only when all of it does.
 std::string Shard::first_hop(const Envelope& envelope, const Plan& plan) const {
+  std::string collecting;
+  const PlanStep* other = nullptr;
   for (const PlanStep& step : plan.steps) {
+    if (step.kind != PlanStep::Kind::kRelay) other = &step;
     if (step.kind != PlanStep::Kind::kRelay || step.recipients.empty()) continue;
-    if (parts_.transport != nullptr) return parts_.transport->next_hop(envelope, step, step.recipients.front());
-    return envelope.recipients[step.recipients.front()].address.domain().to_string();
+    for (const std::uint32_t one : step.recipients) {
+      std::string hop = parts_.transport != nullptr ? parts_.transport->next_hop(envelope, step, one)
+                                                    : envelope.recipients[one].address.domain().to_string();
+      if (!parts_.routes.of(hop).release) return hop;
+      if (collecting.empty()) collecting = std::move(hop);
+    }
   }
-  return envelope.recipients.empty() ? std::string() : envelope.recipients.front().address.domain().to_string();
+  if (!collecting.empty() && other == nullptr) return collecting;
+  const std::uint32_t one = other == nullptr || other->recipients.empty() ? 0 : other->recipients.front();
+  return envelope.recipients.empty() ? std::string() : envelope.recipients[one].address.domain().to_string();
 }
 
 void Shard::take(QueuedMessage message) {
@@ -110,6 +120,7 @@ void Shard::take(QueuedMessage message) {
     active->plan = std::move(message.plan);
     active->size = message.size;
     active->accepted = message.accepted;
+    active->arrival = message.id.arrival();
     set_active(*item, std::move(active));
   }
   make_ready(*item);
@@ -138,16 +149,17 @@ void Shard::adopt_one(const Seed& seed) {
 }
 
 void Shard::set_active(Item& item, std::unique_ptr<Active> active) {
-  if (!item.active) {
-    ++hot_;
+  if (item.active)
+    hot_ -= item.active->weight();
+  else
     ++destinations_.at(item.destination).hot;
-  }
   item.active = std::move(active);
+  hot_ += item.active->weight();
 }
 
 void Shard::clear_active(Item& item) {
   if (item.active) {
-    --hot_;
+    hot_ -= item.active->weight();
     --destinations_.at(item.destination).hot;
     collected_out(item.destination);
     cold_.unpark(item.destination);

@@ -28,6 +28,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "collected.h"
 #include "destinations.h"
 #include "fair_ring.h"
 #include "item_table.h"
@@ -63,6 +64,7 @@ struct ShardParts {
   Teller* teller = nullptr;        ///< none: nobody is told
   QueueMetrics& metrics;
   const Routes& routes;
+  Collected& collected;
   QueueSettings settings;
 };
 
@@ -121,6 +123,8 @@ class Shard final : private TimerNode {
   /// Releases what was collected for a destination, and adds how many messages that are. Returns its number, for
   /// retry_some(); nothing when there is no mail for it.
   std::optional<std::uint32_t> request(std::string_view destination, std::size_t* count);
+  /// Another shard has released what is collected for a destination.
+  void release_too(std::uint32_t hash);
   bool may_sweep() const { return stuck_.empty(); }
 
   /// While it is quiet, nothing is begun but the suspect that was adopted last.
@@ -130,6 +134,7 @@ class Shard final : private TimerNode {
 
   Task<void> drain(Deadline deadline);
   std::size_t size() const { return items_.size(); }
+  std::size_t weight() const { return hot_; }  ///< of what is in memory, in messages of few recipients
   Destinations& destinations() { return destinations_; }
   Executor& executor() const { return home_; }
   const Log& log() const { return log_; }
@@ -181,6 +186,7 @@ class Shard final : private TimerNode {
   bool skip_closed(Item& item);
   void queued(std::uint32_t destination);
   void release_collected(std::uint32_t destination);
+  void release_everywhere(std::uint32_t destination);
   void collected_out(std::uint32_t destination);
   void unpark_unproven();
 
@@ -191,6 +197,7 @@ class Shard final : private TimerNode {
   Recipients due_of(Item& item, const PlanStep& step);
   std::optional<std::size_t> next_step(Item& item);
   Recipients undone(const Active& active, const PlanStep& step, bool forced, WallTime now) const;
+  WallTime next_turn(const Active& active) const;
   void settle(Item& item);
   Task<bool> settled(Item* item);
   Task<void> load(Item* item);
@@ -202,13 +209,16 @@ class Shard final : private TimerNode {
   Task<std::optional<Fault>> carry_out(Item& item, std::size_t number, Recipients who);
 
   // shard_end.cc: what becomes of a recipient
-  void finish(Item& item, const Recipients& who, std::uint32_t lead);
-  void succeeded(Item& item, Outcome outcome);
+  void finish(Item& item, const Recipients& who, std::uint32_t lead, const std::optional<Outcome>& success);
+  void end_served(Item& item, std::uint32_t one, const std::optional<Outcome>& success);
   void defer(Item& item, const Recipients& who, const Failure& failure, const Route& route);
+  void owe(Item& item, const Outcome& outcome);
+  void owe_failures(Item& item);
+  void owed_warnings(Item& item, const MessageReader& reader);
   void warn_of_delay(Item& item, std::uint32_t one, const Failure& failure, const Milestones& milestones);
   Milestones milestones(const Active& active, const Route& route) const;
   Task<void> tell(Item* item);
-  void end_failed(Item& item, const Outcome& outcome);
+  void end_told(Item& item, const Outcome& outcome);
   void end_recalled(Item& item);
 
   // shard_deliver.cc and shard_relay.cc: the ways of a step
@@ -239,7 +249,7 @@ class Shard final : private TimerNode {
   std::vector<std::pair<WallTime, std::uint32_t>> releases_;  ///< of collecting destinations
   std::deque<std::uint32_t> unproven_parked_;
   std::unordered_set<std::uint64_t> stuck_;  ///< placed and not published: their tmp files must not be swept
-  std::size_t hot_ = 0;
+  std::size_t hot_ = 0;                      ///< weight of what is in memory
   unsigned local_running_ = 0;
   unsigned remote_running_ = 0;
   unsigned unproven_running_ = 0;

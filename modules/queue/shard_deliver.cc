@@ -95,10 +95,7 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
     }
   }
   stuck_.erase(item.id.value());
-  finish(item, who, lead);
-  for (const std::uint32_t one : who)
-    succeeded(item,
-              {.recipient = one, .kind = Outcome::Kind::kDelivered, .reply = {250, "2.1.5", "Delivered"}, .host = {}});
+  finish(item, who, lead, Outcome{.kind = Outcome::Kind::kDelivered, .reply = {250, "2.1.5", "Delivered"}, .host = {}});
   if (publish && log_.enabled(LogLevel::kInfo)) {
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     const std::string id = item.id.to_string();

@@ -21,32 +21,60 @@ Failure Failure::of(const Fault& fault) {
 }
 
 /// All of `who` have been served. The lead's mark is last: until it is durable, its token tells that they were.
-void Shard::finish(Item& item, const Recipients& who, std::uint32_t lead) {
+/// `success`: what is to be told to a sender who asked for a word about it (NOTIFY=SUCCESS); nothing when another
+/// tells.
+void Shard::finish(Item& item, const Recipients& who, std::uint32_t lead, const std::optional<Outcome>& success) {
   Active& active = *item.active;
   const auto age = home_.wall() - active.accepted;
   active.noted = true;
   for (const std::uint32_t one : who) {
-    active.recipients[one].state = RecipientState::kDone;
-    if (one != lead) parts_.spool.done_lazily(home_, item.id, one);
+    if (one != lead) end_served(item, one, success);
     parts_.metrics.seconds.observe(home_.index(), std::max<Duration>(age, 0ns));
   }
-  parts_.spool.done_lazily(home_, item.id, lead);
+  end_served(item, lead, success);
   active.tokens.erase(lead);
   parts_.metrics.delivered.add(home_.index(), who.size());
 }
 
-/// Keeps a success for the sender who asked for a word about it (NOTIFY=SUCCESS).
-void Shard::succeeded(Item& item, Outcome outcome) {
-  const Recipient& recipient = item.active->envelope.recipients[outcome.recipient];
-  if ((recipient.notify & kNotifySuccess) == 0 || parts_.teller == nullptr) return;
-  outcome.attempts = item.active->recipients[outcome.recipient].attempts + 1U;
-  outcome.last_attempt = home_.wall();
-  if (parts_.teller->wanted(item.active->envelope, outcome)) item.active->outcomes.push_back(std::move(outcome));
+void Shard::end_served(Item& item, std::uint32_t one, const std::optional<Outcome>& success) {
+  Active& active = *item.active;
+  Standing& standing = active.recipients[one];
+  if (success && parts_.teller != nullptr && (active.envelope.recipients[one].notify & kNotifySuccess) != 0) {
+    Outcome outcome = *success;
+    outcome.recipient = one;
+    outcome.attempts = standing.attempts + 1U;
+    outcome.last_attempt = home_.wall();
+    if (parts_.teller->wanted(active.envelope, outcome)) {
+      standing.state = RecipientState::kWaiting;  // for its report
+      owe(item, outcome);
+      return active.give_up(std::move(outcome));
+    }
+  }
+  standing.state = RecipientState::kDone;
+  parts_.spool.done_lazily(home_, item.id, one);
+}
+
+/// Its end is kept until its sender has been told: whatever comes between, the next turn or the next process tells.
+void Shard::owe(Item& item, const Outcome& outcome) {
+  if (outcome.noted) return;  // also: what is tried again every minute must not fill a full disk
+  item.active->noted = true;
+  parts_.spool.change_lazily(
+      home_,
+      {.id = item.id, .mark = Mark::kPlaced, .recipient = outcome.recipient, .text = Reporter::owed_note(outcome)});
+}
+
+void Shard::owe_failures(Item& item) {
+  Active& active = *item.active;
+  std::erase_if(active.outcomes, [&](const Outcome& one) {  // a delay that came to an end in the same turn
+    return one.kind == Outcome::Kind::kDelayed &&
+           (active.done(one.recipient) || active.recipients[one.recipient].ended);
+  });
+  for (const Outcome& one : active.outcomes)
+    if (one.kind == Outcome::Kind::kFailed && parts_.teller != nullptr) owe(item, one);
 }
 
 Milestones Shard::milestones(const Active& active, const Route& route) const {
-  Milestones out =
-      route.schedule.milestones(std::max(active.accepted, active.envelope.hold_until.value_or(WallTime{})));
+  Milestones out = route.schedule.milestones(std::max(active.arrival, active.envelope.hold_until.value_or(WallTime{})));
   if (const auto& by = active.envelope.deliver_by) {  // RFC 2852 §4: by then, or a word about it
     WallTime& which = by->return_if_late ? out.expiry : out.warn;
     which = std::min(which, by->when);
@@ -67,7 +95,8 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     if (standing.state == RecipientState::kDone || standing.ended) continue;
     if (failure.attempted && standing.attempts < 0xFFFF) ++standing.attempts;
     standing.maybe_sent = standing.maybe_sent || failure.reply_lost;
-    auto next = route.schedule.next(when, standing.attempts, now, home_.random());
+    if (!active.random) active.random = home_.random();
+    auto next = route.schedule.next(when, standing.attempts, now, *active.random);
     if (next && failure.retry_after) next = std::min(later(now, *failure.retry_after), when.expiry);
     if (!next && placed) next = later(now, route.schedule.retry.back());
     log_.at(failure.attempted ? LogLevel::kInfo : LogLevel::kDebug, "queue.deferred",
@@ -91,7 +120,11 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     active.due_at(*next);
     if (placed || (!failure.attempted && !warn)) continue;
     active.noted = true;
-    const std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) + failure.note;
+    std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) + failure.note;
+    if (active.owes_warning(one)) {
+      active.warned[one] = note;
+      note.insert(0, kWarningOwed);
+    }
     parts_.spool.change_lazily(
         home_, parts_.spool.attempted(item.id, one, standing.attempts, *next, note.substr(0, kNoteLimit)));
   }
@@ -106,10 +139,28 @@ void Shard::warn_of_delay(Item& item, std::uint32_t one, const Failure& failure,
                   .attempts = item.active->recipients[one].attempts,
                   .last_attempt = home_.wall(),
                   .will_retry_until = when.expiry};
-  if (parts_.teller->wanted(item.active->envelope, outcome)) item.active->outcomes.push_back(std::move(outcome));
+  if (!parts_.teller->wanted(item.active->envelope, outcome)) return;
+  item.active->warned.try_emplace(one);
+  item.active->outcomes.push_back(std::move(outcome));
 }
 
-/// Tells the sender what this turn came to; then those that failed are done. What cannot be told now is told later.
+/// A warning that could not be sent in an earlier turn. What it says is in the note of the attempt.
+void Shard::owed_warnings(Item& item, const MessageReader& reader) {
+  Active& active = *item.active;
+  const Milestones when = milestones(active, *destinations_.at(item.destination).route);
+  for (std::uint32_t one = 0; one < active.recipients.size(); ++one) {
+    const RecipientInfo& info = reader.info().recipients[one];
+    if (info.state != RecipientState::kWaiting || !info.note.starts_with(kWarningOwed)) continue;
+    std::string note = info.note.substr(kWarningOwed.size());
+    std::string_view words = note;
+    if (words.starts_with(kMaybeSent)) words.remove_prefix(kMaybeSent.size());
+    warn_of_delay(item, one, {.reply = {451, "4.4.7", std::string(words)}, .host = {}, .note = {}}, when);
+    if (active.owes_warning(one)) active.warned[one] = std::move(note);
+  }
+}
+
+/// Tells the sender what this turn came to; then those that ended are done. What cannot be told now is told later, from
+/// what the spool knows of it.
 Task<void> Shard::tell(Item* item) {
   Active& active = *item->active;
   const std::vector<Outcome> outcomes = std::exchange(active.outcomes, {});
@@ -127,17 +178,26 @@ Task<void> Shard::tell(Item* item) {
     active.tell_later = true;
     active.due_at(later(home_.wall(), kTellPause));
   } else {
-    for (const Outcome& outcome : outcomes)
-      if (outcome.kind == Outcome::Kind::kFailed) end_failed(*item, outcome);
+    for (const Outcome& outcome : outcomes) end_told(*item, outcome);
   }
   settle(*item);
 }
 
-void Shard::end_failed(Item& item, const Outcome& outcome) {
+void Shard::end_told(Item& item, const Outcome& outcome) {
   Active& active = *item.active;
-  active.recipients[outcome.recipient].state = RecipientState::kDone;
+  Standing& standing = active.recipients[outcome.recipient];
   active.noted = true;
+  if (outcome.kind == Outcome::Kind::kDelayed) {
+    const auto note = active.warned.find(outcome.recipient);
+    if (note == active.warned.end() || active.tokens.contains(outcome.recipient)) return;
+    parts_.spool.change_lazily(home_, parts_.spool.attempted(item.id, outcome.recipient, standing.attempts,
+                                                             standing.next, note->second.substr(0, kNoteLimit)));
+    active.warned.erase(note);
+    return;
+  }
+  standing.state = RecipientState::kDone;
   parts_.spool.done_lazily(home_, item.id, outcome.recipient);
+  if (outcome.kind != Outcome::Kind::kFailed) return;
   parts_.metrics.failed.add(home_.index());
   log_.info("queue.failed",
             {{"id", item.id.to_string()},
@@ -147,15 +207,22 @@ void Shard::end_failed(Item& item, const Outcome& outcome) {
              {"reply", fmt::format("{} {} {}", outcome.reply.code, outcome.reply.enhanced, outcome.reply.text)}});
 }
 
-/// What was beyond recall when it was taken back has had its end; if that was no delivery, it is taken back too.
+/// What was beyond recall when it was taken back has had its end; if that was no delivery, it is taken back too. One
+/// that was served stays until its sender has been told.
 void Shard::end_recalled(Item& item) {
   Active& active = *item.active;
+  bool served = false;
   for (std::uint32_t one = 0; one < active.recipients.size(); ++one) {
     if (active.done(one)) continue;
+    served = served || active.recipients[one].served;
+    if (active.recipients[one].served) continue;
+    active.noted = true;
     parts_.spool.change_lazily(home_, {.id = item.id, .mark = Mark::kRecall, .recipient = one});
     parts_.metrics.recalled.add(home_.index());
   }
-  erase(item);
+  if (!served) return erase(item);
+  item.recalled = false;
+  wait_until(item, later(home_.wall(), kTellPause));
 }
 
 }  // namespace postern::queue

@@ -31,12 +31,18 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipi
     throw;
   }
   active.sending.erase(sending);
+  std::ranges::sort(who);
+  std::vector<bool> answered(who.size());
   for (const AttemptResult& result : results) {
-    const auto known = std::ranges::find(who, result.recipient);
-    if (known == who.end()) continue;
-    who.erase(known);
+    const auto known = std::ranges::lower_bound(who, result.recipient);
+    if (known == who.end() || *known != result.recipient) continue;
+    const auto place = static_cast<std::size_t>(known - who.begin());
+    if (answered[place]) continue;
+    answered[place] = true;
     if (!active.done(result.recipient)) take_result(item, result, destination);
   }
+  std::size_t place = 0;
+  std::erase_if(who, [&](std::uint32_t) { return answered[place++]; });
   if (!who.empty())
     defer(item, who, Failure::of({"relay.no_result", "the transport said nothing"}),
           *destinations_.at(destination).route);
@@ -51,11 +57,10 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
   const std::string note = result.host.empty() ? reply : result.host + ": " + reply;
   if (result.kind == AttemptResult::Kind::kDelivered) {
     destination.succeeded();
-    finish(item, one, result.recipient);
+    std::optional<Outcome> success;
     if (!result.dsn_handed_on)
-      succeeded(
-          item,
-          {.recipient = result.recipient, .kind = Outcome::Kind::kRelayed, .reply = result.reply, .host = result.host});
+      success = Outcome{.kind = Outcome::Kind::kRelayed, .reply = result.reply, .host = result.host};
+    finish(item, one, result.recipient, success);
     if (!log_.enabled(LogLevel::kInfo)) return;
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     return log_.info("queue.delivered", {{"id", item.id.to_string()},
@@ -80,6 +85,8 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
     destination.closed_until = later(home_.wall(), result.retry_after.value_or(1s));
   else if (result.host.empty())
     destination.unreachable();
+  else if (!result.reply.enhanced.starts_with("4.4."))  // nobody's word: the connection broke, or nothing came
+    destination.answered();
   defer(item, one,
         {.reply = result.reply,
          .host = result.host,

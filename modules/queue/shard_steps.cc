@@ -10,7 +10,9 @@ namespace postern::queue {
 
 namespace {
 
-constexpr Duration kSpoolPause = 5s;  // before a message is read again that the spool could not read just now
+constexpr Duration kSpoolPause = 5s;      // before a message is read again that the spool could not read just now
+constexpr int kTogether = 32;             // the part of a wait within which recipients are due together
+constexpr Duration kTogetherMost = 1min;  // but not more
 constexpr std::string_view kGateway = "gateway ";  // of a route mark: an administrator's choice
 constexpr std::uint32_t kNobody = ~0U - 1;         // a recipient that no message has: its mark changes nothing
 
@@ -24,18 +26,25 @@ Result<std::unique_ptr<Active>> active_from(const MessageReader& reader, const T
   active->envelope = std::move(*envelope);
   active->plan = std::move(*plan);
   active->size = info.size;
-  active->accepted = info.id.arrival();
+  active->accepted = active->arrival = info.id.arrival();
   for (std::uint32_t i = 0; i < info.recipients.size(); ++i) {
     const RecipientInfo& from = info.recipients[i];
-    const bool maybe_sent = from.state == RecipientState::kDotSent || from.note.starts_with(kMaybeSent);
-    active->recipients.push_back({from.state, from.attempts, false, maybe_sent, from.next_attempt});
-    if (from.state == RecipientState::kPlaced) active->tokens.emplace(i, from.note);
+    std::string_view note = from.note;
+    if (note.starts_with(kWarningOwed)) note.remove_prefix(kWarningOwed.size());
+    const bool maybe_sent = from.state == RecipientState::kDotSent || note.starts_with(kMaybeSent);
+    Standing& standing = active->recipients.emplace_back();
+    standing = {.state = from.state, .attempts = from.attempts, .maybe_sent = maybe_sent, .next = from.next_attempt};
     if (from.route.starts_with(kGateway))
       active->reroutes.emplace(i, from.route.substr(kGateway.size()));
     else if (!from.route.empty())
       active->released.push_back(i);
-    if (from.state != RecipientState::kWaiting || teller == nullptr) continue;
-    if (auto outcome = teller->half_told(i, from)) active->give_up(std::move(*outcome));
+    auto outcome = teller == nullptr ? std::nullopt : teller->half_told(i, from);
+    if (outcome) {
+      standing.state = RecipientState::kWaiting;
+      active->give_up(std::move(*outcome));
+    } else if (from.state == RecipientState::kPlaced) {
+      active->tokens.emplace(i, from.note);
+    }
   }
   for (const PlanStep& step : active->plan.steps)
     for (const std::uint32_t number : step.recipients)
@@ -59,8 +68,9 @@ Reply bounce_reply(const PlanStep& step) {
 /// there when a mark that comes behind it is: who read it earlier would do again what has been done.
 Task<bool> Shard::settled(Item* item) {
   if (!item->unsettled) co_return true;
-  const auto written = co_await parts_.spool.done(home_, item->id, kNobody);
-  item->unsettled = !written;
+  // As an attempt's: on a full disk it must not take the room that is kept for the ends of others.
+  const auto written = co_await parts_.spool.change(home_, parts_.spool.attempted(item->id, kNobody, 0, {}, {}));
+  item->unsettled = !written && written.error().code != "spool.full";  // then time must do: lazy marks are long written
   co_return written.has_value();
 }
 
@@ -68,7 +78,10 @@ Task<void> Shard::load(Item* item) {
   if (!co_await settled(item)) {
     --local_running_;
     if (item->dropped) co_return erase(*item);
-    co_return wait_until(*item, later(home_.wall(), kSpoolPause));
+    const bool forced = item->forced;
+    wait_until(*item, later(home_.wall(), kSpoolPause));
+    item->forced = forced;
+    co_return;
   }
   auto reader = co_await parts_.spool.open(home_, item->id);
   --local_running_;
@@ -103,7 +116,11 @@ Task<void> Shard::load(Item* item) {
   destinations_.release(item->destination);
   item->destination = destinations_.by_name(first_hop((*active)->envelope, (*active)->plan));
   item->sender = sender_hash((*active)->envelope.sender);
+  const Destination& first = destinations_.at(item->destination);
+  if (first.collects() && !first.open && !item->forced && !item->expire && suspect_ != item)
+    co_return make_ready(*item);  // known only now, and it must not fill the memory until it is released
   set_active(*item, std::move(*active));
+  owed_warnings(*item, *reader);
   make_ready(*item);
 }
 
@@ -323,15 +340,31 @@ Task<std::optional<Fault>> Shard::carry_out(Item& item, std::size_t number, Reci
   return deliver(item, step, step.account, undone(*item.active, step, true, home_.wall()));
 }
 
+/// When it is read again. Recipients that are due almost together are tried together: else a message for thousands
+/// would be read thousands of times.
+WallTime Shard::next_turn(const Active& active) const {
+  const WallTime now = home_.wall();
+  const WallTime first = *active.next;
+  const auto window = std::min<Duration>((first - now) / kTogether, kTogetherMost);
+  WallTime last = first;
+  for (const Standing& one : active.recipients)
+    if (one.state != RecipientState::kDone && !one.ended && one.next <= later(first, window))
+      last = std::max(last, one.next);
+  return last;
+}
+
 /// All steps and parts have been looked at, and none is under way.
 void Shard::settle(Item& item) {
   Active& active = *item.active;
   active.handling.end();
-  if (item.recalled) return end_recalled(item);
-  if (!active.outcomes.empty() && !active.tell_later && !draining_) {
+  if (item.recalled)
+    std::erase_if(active.outcomes, [&](const Outcome& one) { return !active.recipients[one.recipient].served; });
+  if (!active.outcomes.empty() && !active.tell_later) {
+    owe_failures(item);
     item.state = Item::State::kRunning;
-    return nursery_.spawn(tell(&item));
+    if (!draining_ && !active.outcomes.empty()) return nursery_.spawn(tell(&item));
   }
+  if (item.recalled) return end_recalled(item);
   if (item.dropped) return erase(item);  // held meanwhile: what had happened by then has been told
   if (active.all_done()) return erase(item);
   if (item.again && !draining_) {
@@ -342,7 +375,7 @@ void Shard::settle(Item& item) {
     clear_active(item);
     return make_ready(item);
   }
-  if (active.next) return wait_until(item, *active.next);
+  if (active.next) return wait_until(item, next_turn(active));
   if (draining_) return;  // the spool knows; the next start decides again
   std::string why = active.hold.empty() ? "nothing in its plan is about some of its recipients" : active.hold;
   item.state = Item::State::kRunning;

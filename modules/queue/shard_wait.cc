@@ -53,7 +53,7 @@ void Shard::fire() {
 bool Shard::may_start(std::uint32_t number) {
   Destination& destination = destinations_.at(number);
   if (destination.collects() && !destination.open) return false;
-  if (destination.running >= std::min(destination.window, destination.route->concurrency)) return false;
+  if (destination.running >= destination.limit()) return false;
   if (destination.proven || unproven_running_ < (parts_.settings.remote_concurrency + 1) / 2) return true;
   if (!std::exchange(destination.waits_for_proof, true)) unproven_parked_.push_back(number);
   return false;
@@ -100,7 +100,10 @@ void Shard::queued(std::uint32_t number) {
   ++destination.queued;
   if (!destination.collects() || destination.open) return;
   const ReleaseRule& rule = *destination.route->release;
-  if (rule.messages && destination.queued >= *rule.messages) return release_collected(number);
+  if (rule.messages) {
+    ++destination.collected;
+    if (parts_.collected.add(destination.hash) >= *rule.messages) return release_everywhere(number);
+  }
   if (!rule.every || destination.release_at != WallTime{}) return;
   destination.release_at = later(home_.wall(), *rule.every);
   releases_.emplace_back(destination.release_at, number);
@@ -110,12 +113,26 @@ void Shard::queued(std::uint32_t number) {
 void Shard::release_collected(std::uint32_t number) {
   Destination& destination = destinations_.at(number);
   destination.release_at = {};
+  parts_.collected.take_back(destination.hash, std::exchange(destination.collected, 0));
   if (destination.queued == 0 && destination.hot == 0) return;  // what comes later is collected again
   log_.info("queue.collected_released", {{"destination", destination.name}, {"messages", destination.queued}});
   destination.open = true;
   cold_.unpark(number);
   remote_.unpark(number);
   schedule_dispatch();
+}
+
+void Shard::release_everywhere(std::uint32_t number) {
+  const std::uint32_t hash = destinations_.at(number).hash;
+  release_collected(number);
+  if (parts_.collected.release_others) parts_.collected.release_others(*this, hash);
+}
+
+void Shard::release_too(std::uint32_t hash) {
+  const std::uint32_t* number = destinations_.find(hash);
+  if (number == nullptr) return;
+  const Destination& destination = destinations_.at(*number);
+  if (destination.collects() && !destination.open) release_collected(*number);
 }
 
 /// Once all that was collected is out, what comes later is collected again. A message counts (hot) for its first
@@ -130,7 +147,7 @@ void Shard::fire_releases(WallTime now) {
   const std::vector<std::pair<WallTime, std::uint32_t>> ready(due.begin(), due.end());
   releases_.erase(due.begin(), due.end());
   for (const auto& [when, number] : ready)
-    if (destinations_.at(number).release_at == when && destinations_.at(number).collects()) release_collected(number);
+    if (destinations_.at(number).release_at == when && destinations_.at(number).collects()) release_everywhere(number);
 }
 
 // --- what others ask for --------------------------------------------------------------------------------------------
@@ -208,9 +225,13 @@ Shard::Recall Shard::recall(MessageId id) {
   out.late = active.beyond;
   for (Sending& one : active.sending)
     if (!one.gate.close()) out.late.insert(out.late.end(), one.who.begin(), one.who.end());
+  for (std::uint32_t one = 0; one < active.recipients.size(); ++one)
+    if (active.recipients[one].served) out.late.push_back(one);  // only its report is still to come
+  std::ranges::sort(out.late);
+  out.late.erase(std::ranges::unique(out.late).begin(), out.late.end());
   std::erase_if(out.late, [&](std::uint32_t one) { return active.done(one); });
   for (std::uint32_t one = 0; one < active.recipients.size(); ++one) {
-    if (active.done(one) || std::ranges::find(out.late, one) != out.late.end()) continue;
+    if (active.done(one) || std::ranges::binary_search(out.late, one)) continue;
     out.taken.push_back(one);
     active.recipients[one].state = RecipientState::kDone;  // whatever is still said of it does not count
   }

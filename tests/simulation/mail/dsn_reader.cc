@@ -52,12 +52,14 @@ std::optional<Report> read_report(std::string_view text) {
   const std::string_view header = text.substr(0, header_end);
   if (header.find("multipart/report") == header.npos) return std::nullopt;
   const auto boundary = between(header, "boundary=\"", "\"");
-  const auto id = between(header, "<report.", "@");
-  if (!boundary || !id) return std::nullopt;
+  const auto id = between(header, " (Postern) id ", ";");
+  const auto message_id = between(header, "Message-ID: <", "@");
+  if (!boundary || !id || !message_id) return std::nullopt;
   const auto parts = parts_of(text, *boundary);
   if (parts.size() < 3) return std::nullopt;
   Report out;
   out.id = *id;
+  out.message_id = *message_id;
   out.returned = std::string(parts[2]);
   std::string_view status = parts[1];
   while (!status.empty()) {

@@ -19,7 +19,8 @@ struct ReportEntry {
 };
 
 struct Report {
-  std::string id;  ///< of the report itself, from its Message-ID
+  std::string id;          ///< of the report itself in the server's spool, from its Received field
+  std::string message_id;  ///< one that is sent twice has the same both times
   std::vector<ReportEntry> entries;
   std::string returned;  ///< the last part: the message, or its header
 };

@@ -50,7 +50,8 @@ LetterRecipient* Ledger::recipient_of(const std::string& address, Letter** lette
 // --- what is seen ---------------------------------------------------------------------------------------------------
 
 std::vector<Taken*> Ledger::host_took(Instant now, const std::string& host, const std::string& from,
-                                      const std::vector<std::string>& to, const std::string& text, bool converted) {
+                                      const std::vector<std::string>& to, const std::string& text, bool converted,
+                                      bool tells) {
   std::vector<Taken*> out;
   for (const std::string& address : to) {
     Letter* letter = nullptr;
@@ -71,7 +72,7 @@ std::vector<Taken*> Ledger::host_took(Instant now, const std::string& host, cons
       fail(name_of(*letter, *one) + " was sent after its sender had been told of its failure");
     if (one->taken.size() > 200) return out;
     one->taken.reserve(201);  // pointers stay
-    out.push_back(&one->taken.emplace_back(Taken{.at = now, .host = host}));
+    out.push_back(&one->taken.emplace_back(Taken{.at = now, .host = host, .tells = tells}));
   }
   return out;
 }
@@ -187,6 +188,7 @@ void Ledger::check_recipient(const Letter& letter, const LetterRecipient& one) {
   if ((one.fate == Fate::kDiscard || one.fate == Fate::kBounce) && !one.taken.empty())
     fail(what + " was sent, and was not to be");
   check_reports(what, letter, one);
+  check_success(what, letter, one);
   check_none(what, letter, one);
 }
 
@@ -221,6 +223,21 @@ void Ledger::check_reports(const std::string& what, const Letter& letter, const 
   if (one.says_failed == 0 || failures > 0) return;
   const bool wanted = Recipient{.address = {}, .orcpt = {}, .notify = one.notify}.wants(kNotifyFailure);
   if (wanted && !letter.maybe_recalled && !letter.recalled) fail(what + " failed, and nobody was told");
+}
+
+void Ledger::check_success(const std::string& what, const Letter& letter, const LetterRecipient& one) {
+  unsigned successes = 0;
+  for (const auto& [which, count] : one.told)
+    successes += which.starts_with("delivered/") || which.starts_with("relayed/") ? 1 : 0;
+  if (successes > 1) fail(fmt::format("{}: its sender was told {} times of its success", what, successes));
+  if (successes > 0 || letter.sender.empty() || letter.recalled || letter.maybe_recalled || one.first_told ||
+      one.says_failed > 0)
+    return;
+  if ((one.notify & kNotifySuccess) == 0) return;
+  // A host that speaks DSN on one connection only tells of what it got there; what the log does not call delivered was
+  // sent again.
+  const bool ours = std::ranges::none_of(one.taken, &Taken::tells) && !one.says_delivered.empty();
+  if (ours || !one.published.empty()) fail(what + " was delivered, and its sender, who asked for it, was not told");
 }
 
 void Ledger::check_none(const std::string& what, const Letter& letter, const LetterRecipient& one) {

@@ -8,8 +8,10 @@
 //   each accepted recipient   ends delivered, bounced, recalled or discarded; nothing is left once it has drained
 //   a mailbox                 gets a message once, whatever crashed
 //   a remote host             gets it again only when its answer was lost, or a crash came before the answer could be
-//   kept a bounce                  is told once, to whom NOTIFY wants it; after a delivery only if it says that it may
-//   be one a null sender             is told nothing
+//                             kept
+//   a bounce                  is told once, to whom NOTIFY wants it; after a delivery only if it says that it may be
+//   one a null sender             is told nothing a success                 is told once to who asked for it (NOTIFY),
+//   but where the next host took that over
 //
 // Owner: the scenario. Thread: one. Errors: wrong() has what broke, the first finding first.
 #pragma once
@@ -33,6 +35,7 @@ struct Taken {
   Instant at;
   std::string host;
   bool reply_sent = false;  ///< all octets of the answer left the host, and its connection stood
+  bool tells = false;       ///< it took the duty of success reports over (DSN)
 };
 
 enum class Fate : std::uint8_t { kRemote, kMailbox, kDiscard, kBounce };
@@ -76,7 +79,8 @@ class Ledger {
 
   /// From hosts. Returns what reply_sent() wants; one for each recipient that it took.
   std::vector<Taken*> host_took(Instant now, const std::string& host, const std::string& from,
-                                const std::vector<std::string>& to, const std::string& text, bool converted);
+                                const std::vector<std::string>& to, const std::string& text, bool converted,
+                                bool tells);
   void mailbox_took(Instant now, const std::string& account, const std::string& text);
 
   /// From the server.
@@ -107,6 +111,7 @@ class Ledger {
   void check_mailbox(const std::string& what, const LetterRecipient& one);
   void check_repeats(const std::string& what, const LetterRecipient& one);
   void check_reports(const std::string& what, const Letter& letter, const LetterRecipient& one);
+  void check_success(const std::string& what, const Letter& letter, const LetterRecipient& one);
   void check_none(const std::string& what, const Letter& letter, const LetterRecipient& one);
   bool interrupted_between(Instant from, Instant to) const;
 

@@ -10,6 +10,8 @@ constexpr std::array kPlants = {
     PlantInfo{Plant::kLostIsDelivered, "lost-is-delivered", "a reply that did not come counts as a delivery"},
     PlantInfo{Plant::kLostIsForgotten, "lost-is-forgotten", "that a reply did not come is not remembered"},
     PlantInfo{Plant::kDotIsDone, "dot-is-done", "the mark before the final dot ends the recipient"},
+    PlantInfo{Plant::kSuccessForgotten, "success-forgotten", "who was served is done before its sender is told"},
+    PlantInfo{Plant::kFailureForgotten, "failure-forgotten", "who failed is done before its sender is told"},
     PlantInfo{Plant::kNoDotMark, "no-dot-mark", "nothing is noted before the final dot"},
     PlantInfo{Plant::kDoneIsDropped, "done-is-dropped", "now and then a recipient's end is not written"},
     PlantInfo{Plant::kPlacedIsDropped, "placed-is-dropped", "now and then a delivery's token is not written"},
@@ -78,9 +80,13 @@ class PlantedSpool final : public Spool {
  private:
   bool drops(Change& change) {
     if (plant_ == Plant::kDotIsDone && change.mark == Mark::kDotSent) change.mark = Mark::kDone;
+    const bool owed = change.mark == Mark::kPlaced && change.text.starts_with("owed:");
+    if (plant_ == Plant::kSuccessForgotten && owed && !change.text.starts_with("owed:f")) change.mark = Mark::kDone;
+    if (plant_ == Plant::kFailureForgotten && owed && change.text.starts_with("owed:f")) change.mark = Mark::kDone;
     if (plant_ == Plant::kNoDotMark) return change.mark == Mark::kDotSent;
     if (plant_ == Plant::kDoneIsDropped) return change.mark == Mark::kDone && random_.chance(kNowAndThen);
-    if (plant_ == Plant::kPlacedIsDropped) return change.mark == Mark::kPlaced && random_.chance(kNowAndThen * 5);
+    if (plant_ == Plant::kPlacedIsDropped)
+      return change.mark == Mark::kPlaced && !owed && random_.chance(kNowAndThen * 5);
     return false;
   }
   Plant plant_;

@@ -21,6 +21,8 @@ enum class Plant : std::uint8_t {
   kLostIsDelivered,    ///< a reply that did not come counts as a delivery
   kLostIsForgotten,    ///< a reply that did not come is deferred as any other failure
   kDotIsDone,          ///< the mark before the final dot ends the recipient
+  kFailureForgotten,   ///< who failed is done before its sender has been told
+  kSuccessForgotten,   ///< who was served is done before its sender has been told
   kNoDotMark,          ///< nothing is noted before the final dot
   kDoneIsDropped,      ///< now and then a recipient's end is not written
   kPlacedIsDropped,    ///< now and then the token of a delivery is not written

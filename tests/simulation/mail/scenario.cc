@@ -137,6 +137,7 @@ ServerSettings Scenario::settings_for(Prng& random) {
   out.queue.warn_after = kWarn;
   out.queue.hot_messages = random.chance(0.3) ? 0 : random.chance(0.5) ? 3 : 1000;
   if (random.chance(0.2)) out.queue.destination_concurrency = 1;
+  if (random.chance(0.3)) out.report_recipients = 1 + static_cast<std::uint32_t>(random.below(2));
   out.delivery.tls = "none";
   out.delivery.first_connections = 1 + static_cast<std::uint32_t>(random.below(5));
   out.delivery.single_flight.bytes = random.chance(0.5) ? 256 * 1024 : 0;
@@ -154,7 +155,7 @@ Scenario::Scenario(const ScenarioOptions& options)
       env_(random_.next()),
       internet_(sim_, sim_.worker(settings_.workers), ledger_, random_.next(), kSites),
       mailboxes_(ledger_, dead_, random_.next()),
-      world_{sim_, env_, internet_, mailboxes_, ledger_, diary_, options.plant, dead_} {
+      world_{sim_, env_, internet_, mailboxes_, ledger_, diary_, options.plant, dead_, 0} {
   diary_.set_clock(sim_);
   internet_.trace = [this](const std::string& line) { diary_.note(line); };
   if (options.plant == Plant::kDiskLies) env_.ignore_sync(true);
@@ -243,9 +244,10 @@ void Scenario::change_weather() {
   internet_.set_weather(weather);
   mailboxes_.full = random_.chance(0.2) ? 0.5 : 0;
   mailboxes_.broken = random_.chance(0.2) ? 0.3 : 0;
-  note(fmt::format("weather: mischief {} refused {} greylist {} dns {} holes {} full {} broken {}", weather.mischief,
-                   weather.refused, weather.greylist, weather.dns, weather.black_hole, mailboxes_.full,
-                   mailboxes_.broken));
+  world_.no_reports = random_.chance(0.2) ? 0.5 : 0;
+  note(fmt::format("weather: mischief {} refused {} greylist {} dns {} holes {} full {} broken {} no reports {}",
+                   weather.mischief, weather.refused, weather.greylist, weather.dns, weather.black_hole,
+                   mailboxes_.full, mailboxes_.broken, world_.no_reports));
 }
 
 void Scenario::break_disk() {
@@ -337,6 +339,7 @@ void Scenario::end_life(bool last) {
 void Scenario::drain() {
   internet_.set_weather({});
   mailboxes_.full = mailboxes_.broken = 0;
+  world_.no_reports = 0;
   start();
   note("fair weather from here on");
   if (!server_->running()) return;

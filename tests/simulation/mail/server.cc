@@ -56,10 +56,12 @@ class People final : public Directory {
 
 class Telling final : public queue::Teller {
  public:
-  explicit Telling(queue::ReporterParts parts) : reporter_(std::move(parts)) {}
+  Telling(World& world, std::uint64_t seed, queue::ReporterParts parts)
+      : world_(world), random_(seed), reporter_(std::move(parts)) {}
   Task<Result<std::size_t>> report(MessageId id, const Envelope& envelope, std::vector<queue::Outcome> outcomes,
                                    Log log) override {
-    return reporter_.report(id, envelope, std::move(outcomes), std::move(log));
+    if (random_.chance(world_.no_reports)) co_return fault("spool.full", "no room for a report");
+    co_return co_await reporter_.report(id, envelope, std::move(outcomes), std::move(log));
   }
   bool wanted(const Envelope& envelope, const queue::Outcome& outcome) const override {
     return reporter_.wanted(envelope, outcome);
@@ -69,6 +71,8 @@ class Telling final : public queue::Teller {
   }
 
  private:
+  World& world_;
+  Prng random_;
   queue::Reporter reporter_;
 };
 
@@ -181,7 +185,10 @@ void Server::start_queue() {
   queue_ = std::make_unique<queue::QueueService>(parts_->machine, parts_->metrics);
   queue::ReportSettings reports;
   reports.postmaster = fmt::format("{}@{}", kPostmaster, kLocalDomain);
-  parts_->told = std::make_unique<Telling>(queue::ReporterParts{.spool = *parts_->spool,
+  reports.max_recipients = settings_.report_recipients;
+  const std::uint64_t seed = parts_->random.next();
+  parts_->told = std::make_unique<Telling>(world_, seed,
+                                           queue::ReporterParts{.spool = *parts_->spool,
                                                                 .policy = nullptr,
                                                                 .queue = queue_.get(),
                                                                 .directory = &parts_->people,

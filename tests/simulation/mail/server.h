@@ -36,12 +36,14 @@ struct World {
   LogTarget& log;
   Plant plant = Plant::kNone;
   bool& dead;
+  double no_reports = 0;  ///< chance that the spool has no room when a report is to be made
 };
 
 struct ServerSettings {
   unsigned workers = 1;
   SpoolSettings spool;
   queue::QueueSettings queue;
+  std::uint32_t report_recipients = 100;  ///< in one report
   relay::DeliverySettings delivery;
 };
 

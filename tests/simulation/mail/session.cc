@@ -209,7 +209,7 @@ void Session::text_ends() {
   std::vector<Taken*> taken;
   if (!troubled || (!says_no && mischief_.keeps)) {
     trace("*", "taken");
-    taken = internet_.ledger_.host_took(internet_.executor_.now(), host_, from_, to_, text_, !eight_bit_);
+    taken = internet_.ledger_.host_took(internet_.executor_.now(), host_, from_, to_, text_, !eight_bit_, dsn_);
   }
   answer(Step::kText, "250 2.0.0 taken", std::move(taken));
   reset_transaction();
