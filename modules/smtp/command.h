@@ -31,7 +31,8 @@ enum class Verb : std::uint8_t {
   kStartTls,
   kAuth,
   kXclient,
-  kObsolete,  ///< SEND, SOML, SAML, TURN, ETRN, ATRN: known, never implemented (502)
+  kEtrn,
+  kObsolete,  ///< SEND, SOML, SAML, TURN, ATRN: known, never implemented (502)
   kForeign,   ///< another protocol's first word: somebody makes a browser talk to us
 };
 inline constexpr std::size_t kVerbs = static_cast<std::size_t>(Verb::kForeign) + 1;

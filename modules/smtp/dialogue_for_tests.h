@@ -104,6 +104,19 @@ class FakeDns final : public Resolvers {
   Resolver& of(const Executor&) override { return resolver; }
 };
 
+/// Keeps what is asked for, and has as many messages for a destination as the test says.
+class FakeQueue final : public Queue {
+ public:
+  std::map<std::string, std::size_t> waiting;
+  std::vector<std::string> asked;
+  Task<std::size_t> request(std::string destination) override {
+    asked.push_back(destination);
+    const auto found = waiting.find(destination);
+    co_return found == waiting.end() ? 0 : found->second;
+  }
+  void accepted(QueuedMessage) override {}
+};
+
 class FakeTls final : public TlsService {
  public:
   std::shared_ptr<TlsContext> context;
@@ -147,6 +160,7 @@ class House {
   FakeAuth auth;
   FakeTls tls;
   FakeDns dns{sim.worker(0)};
+  FakeQueue queue;
   std::unique_ptr<Spool> spool = make_memory_spool();
   Metrics registry;
   SmtpMetrics metrics;

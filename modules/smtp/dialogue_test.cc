@@ -138,6 +138,7 @@ House::House(HouseOptions options)
                                                 .tls = &tls,
                                                 .dns = &dns,
                                                 .overload = nullptr,
+                                                .queue = &queue,
                                                 .limiter = limiter,
                                                 .metrics = metrics,
                                                 .workers = sim.workers()});

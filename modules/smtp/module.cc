@@ -63,6 +63,7 @@ class SmtpModule final : public Module {
                                                        .tls = core.services.find<TlsService>(),
                                                        .dns = core.services.find<Resolvers>(),
                                                        .overload = core.services.find<Overload>(),
+                                                       .queue = core.services.find<Queue>(),
                                                        .limiter = *limiter_,
                                                        .metrics = *metrics_,
                                                        .workers = core.runtime.workers()});
@@ -108,7 +109,7 @@ const ModuleInfo kInfo{
     .purpose = "SMTP, submission and LMTP server",
     .provides = {},
     .needs = {"policy", "spool"},
-    .uses = {"auth", "tls", "overload", "dns"},
+    .uses = {"auth", "tls", "overload", "dns", "queue"},
     .create = []() -> std::unique_ptr<Module> { return std::make_unique<SmtpModule>(); },
 };
 

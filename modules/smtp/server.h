@@ -67,6 +67,7 @@ struct ServerParts {
   TlsService* tls = nullptr;
   Resolvers* dns = nullptr;      ///< null: no names are asked for
   Overload* overload = nullptr;  ///< null: nobody measures
+  Queue* queue = nullptr;        ///< null: nothing waits that could be asked for (ETRN)
   ConnectionLimiter& limiter;
   SmtpMetrics& metrics;
   unsigned workers = 1;

@@ -154,10 +154,10 @@ std::string_view Session::out_of_order(const CommandInfo& command) const {
 
 Session::Handler Session::handler(Verb verb) {
   static constexpr std::array<Handler, kVerbs> kHandlers = {
-      &Session::on_unknown, &Session::on_ehlo,    &Session::on_helo,     &Session::on_lhlo,    &Session::on_mail,
-      &Session::on_rcpt,    &Session::on_data,    &Session::on_bdat,     &Session::on_rset,    &Session::on_noop,
-      &Session::on_quit,    &Session::on_vrfy,    &Session::on_vrfy,     &Session::on_help,    &Session::on_starttls,
-      &Session::on_auth,    &Session::on_xclient, &Session::on_obsolete, &Session::on_foreign,
+      &Session::on_unknown, &Session::on_ehlo,    &Session::on_helo, &Session::on_lhlo,     &Session::on_mail,
+      &Session::on_rcpt,    &Session::on_data,    &Session::on_bdat, &Session::on_rset,     &Session::on_noop,
+      &Session::on_quit,    &Session::on_vrfy,    &Session::on_vrfy, &Session::on_help,     &Session::on_starttls,
+      &Session::on_auth,    &Session::on_xclient, &Session::on_etrn, &Session::on_obsolete, &Session::on_foreign,
   };
   return kHandlers[static_cast<std::size_t>(verb)];
 }

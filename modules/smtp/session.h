@@ -8,6 +8,7 @@
 //   session_data.cc   DATA and BDAT: the text
 //   session_finish.cc what becomes of it after its end: policy, commit, answers
 //   session_auth.cc   STARTTLS, AUTH
+//   session_etrn.cc   ETRN
 //
 // Pipelining (RFC 2920): answers are queued and leave together, when the client's octets are used up or a command's
 // answer may not be held back. So MAIL, RCPT and DATA in one packet cost one write.
@@ -113,6 +114,11 @@ class Session {
   Task<void> on_obsolete(Command command);
   Task<void> on_unknown(Command command);
   Task<void> on_foreign(Command command);
+
+  // session_etrn.cc
+  Task<void> on_etrn(Command command);
+  bool offers_etrn() const { return server_.parts.queue != nullptr && !listener().etrn.empty(); }
+  bool may_etrn(std::string_view domain) const;
 
   // session_mail.cc
   Task<void> on_mail(Command command);

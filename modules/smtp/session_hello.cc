@@ -220,6 +220,7 @@ std::string Session::extensions() const {
   if (const std::string mechanisms = auth_mechanisms(); !mechanisms.empty() && !needs_tls())
     out += "250-AUTH" + mechanisms + "\r\n";
   if (s.prdr && !listener().is_lmtp()) out += "250-PRDR\r\n";
+  if (offers_etrn()) out += "250-ETRN\r\n";  // RFC 1985 §5
   if (may_xclient()) out += "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n";
   out += fmt::format("250-LIMITS RCPTMAX={} MAILMAX={}\r\n", s.max_recipients, s.max_messages);  // RFC 9422
   out += "250 HELP\r\n";

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "postern/address.h"
+
 namespace postern::smtp {
 
 TlsMode ListenerSettings::tls_mode() const {
@@ -30,6 +32,35 @@ ReverseNames ListenerSettings::reverse_names() const {
 
 unsigned ListenerSettings::socket_mode() const {
   return unix_mode.value_or(is_local() ? 0666 : 0660);
+}
+
+namespace {
+
+/// "example.org", or ".example.org" for all names below it.
+std::optional<std::string> wrong_etrn_domain(const std::string& text) {
+  const auto parsed = Domain::parse(text.starts_with('.') ? text.substr(1) : text, {.allow_literal = false});
+  if (!parsed) return parsed.error().to_string();
+  if (!text.ends_with(parsed->ascii())) return "is written in lower case and ASCII: " + parsed->ascii();
+  return std::nullopt;
+}
+
+}  // namespace
+
+void describe(Schema<EtrnSettings>& s) {
+  s.table("etrn", "Who may ask for the mail that waits for some domains to be sent now (ETRN, RFC 1985).");
+  s.field("domains", &EtrnSettings::domains, "The domains; \".example.org\" means all names below it.")
+      .required()
+      .items(1, 1000)
+      .check(wrong_etrn_domain)
+      .example("branch.example.org");
+  s.field("networks", &EtrnSettings::networks, "Hosts that may ask without logging in.")
+      .items(0, 1000)
+      .example("192.0.2.25/32");
+  s.field("users", &EtrnSettings::users, "Accounts that may ask.").items(0, 1000).example("branch@example.org");
+  s.check([](const EtrnSettings& settings, Diagnostics& diagnostics) {
+    if (settings.networks.empty() && settings.users.empty())
+      diagnostics.error(settings.origin("domains"), "nobody may ask for these: there are neither networks nor users");
+  });
 }
 
 void describe(Schema<ListenerSettings>& s) {
@@ -85,6 +116,11 @@ void describe(Schema<ListenerSettings>& s) {
           "for clients on this machine; all. Without it: on for mx, off elsewhere.")
       .names({{"off", ReverseNames::kOff}, {"on", ReverseNames::kOn}, {"all", ReverseNames::kAll}})
       .applies(Apply::kNewSessions);
+  s.table_field(
+      "etrn", &ListenerSettings::etrn,
+      "Who may ask here for the mail that waits for some domains (ETRN, RFC 1985). Without any, the command is "
+      "not offered.",
+      0, 100);
 }
 
 namespace {

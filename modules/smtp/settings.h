@@ -33,6 +33,13 @@ enum class ReverseNames : std::uint8_t {
 };
 enum class VrfyAnswer : std::uint8_t { kNoncommittal, kDisabled };
 
+/// [[smtp.listener.etrn]]: who may ask for the mail of which domains (ETRN, RFC 1985).
+struct EtrnSettings : Located {
+  std::vector<std::string> domains;  ///< lower case ASCII; ".example.org": all names below it
+  std::vector<IpNetwork> networks;
+  std::vector<std::string> users;
+};
+
 struct ListenerSettings : Located {
   std::string name;
   Endpoint address;
@@ -47,6 +54,7 @@ struct ListenerSettings : Located {
   std::optional<Size> max_message_size;
   std::optional<Duration> greet_pause;
   std::optional<ReverseNames> reverse_lookup;
+  std::vector<EtrnSettings> etrn;
 
   TlsMode tls_mode() const;
   bool offers_auth() const;
@@ -99,6 +107,7 @@ struct Settings : Located {
   bool dsn = true;
 };
 
+void describe(Schema<EtrnSettings>& s);
 void describe(Schema<ListenerSettings>& s);
 void describe(Schema<Settings>& s);
 
