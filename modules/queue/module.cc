@@ -12,8 +12,10 @@
 #include "queue.h"
 #include "report_settings.h"
 #include "screened_transport.h"
+#include "secrets.h"
 #include "srs_paths.h"
 #include "suppress.h"
+#include "suppress_feedback.h"
 
 namespace postern::queue {
 
@@ -52,11 +54,16 @@ class QueueModule final : public Module {
   void provide(Core& core) override {
     core_ = &core;
     queue_ = std::make_unique<QueueService>(core.runtime, core.metrics);
-    core.services.provide<Queue>(*queue_);
     // Commands are registered here, where there is no other thread; they are asked only once all workers run.
     const auto& suppression = core.config->get<SuppressionSettings>();
     if (suppression.enabled)
       suppressed_ = std::make_unique<SuppressionList>(env_, core.state_dir, core.runtime.worker(0), suppression);
+    if (suppressed_ && !suppression.feedback_address.empty())
+      feedback_ = std::make_unique<FeedbackIntake>(*queue_, *suppressed_);
+    if (feedback_)
+      core.services.provide<Queue>(*feedback_);
+    else
+      core.services.provide<Queue>(*queue_);
     if (const auto& srs = core.config->get<SrsSettings>(); srs.enabled()) {
       srs_ = std::make_unique<SrsPaths>(srs, core.state_dir);
       core.services.provide<ReturnPaths>(*srs_);
@@ -82,8 +89,15 @@ class QueueModule final : public Module {
                         "declare it as a [[domain]] of kind local");
   }
 
-  Result<void> prepare(Core&, Log& log) override { return load_secrets(log); }
-  Result<void> prepare_reload(Core&, Log& log) override { return load_secrets(log); }
+  Result<void> prepare(Core& core, Log& log) override {
+    if (feedback_) {
+      auto secrets = load_secrets(core.state_dir + "/feedback.secret", true);
+      if (!secrets) return std::unexpected(secrets.error());
+      proof_.emplace(std::move(secrets->all));
+    }
+    return load_srs(log);
+  }
+  Result<void> prepare_reload(Core&, Log& log) override { return load_srs(log); }
 
   void start(Worker& worker) override {
     // The spool is opened after privileges were dropped, so the first worker to come makes the shards of all.
@@ -91,6 +105,12 @@ class QueueModule final : public Module {
     queue_->set_log(worker.index, worker.log);
     if (worker.index != 0) return;
     if (suppressed_) queue_->shard(0).begin(open_suppressed());
+    if (feedback_)
+      feedback_->begin({.spool = core_->services.need<Spool>(),
+                        .home = worker.executor,
+                        .proof = *proof_,
+                        .spawn = background(),
+                        .log = worker.log});
     queue_->begin();
     begin_pickup(worker);
   }
@@ -115,6 +135,8 @@ class QueueModule final : public Module {
     }
     if (transport != nullptr && suppressed_) {
       screened_ = std::make_unique<ScreenedTransport>(*transport, *suppressed_);
+      if (const auto* directory = services.find<Directory>(); directory != nullptr && proof_)
+        screened_->prove_with(*proof_, *directory);
       transport = screened_.get();
     }
     queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), transport, services.find<Directory>(),
@@ -122,7 +144,12 @@ class QueueModule final : public Module {
     queue_->mark_own(worker.executor);
   }
 
-  Result<void> load_secrets(Log& log) {
+  /// Runs what is to run beside all mail, on worker 0.
+  std::function<void(Task<void>)> background() {
+    return [this](Task<void> task) { queue_->shard(0).begin(std::move(task)); };
+  }
+
+  Result<void> load_srs(Log& log) {
     if (!srs_) return {};
     const auto loaded = srs_->load();
     if (!loaded) return std::unexpected(loaded.error());
@@ -131,6 +158,7 @@ class QueueModule final : public Module {
   }
 
   Task<void> open_suppressed() {
+    suppressed_->set_background(background());
     if (auto opened = co_await suppressed_->open(); !opened)
       queue_->shard(0).log().error("suppress.open", {{"code", opened.error().code}, {"why", opened.error().detail}});
   }
@@ -141,14 +169,11 @@ class QueueModule final : public Module {
     const auto& settings = core_->config->get<PickupSettings>();
     auto* policy = services.find<Policy>();
     if (!settings.enabled || policy == nullptr) return;
-    const std::string folder = Pickup::folder_for(settings, core_->state_dir);
-    if (auto made = Pickup::make_folder(folder); !made)
-      return worker.log.warn("pickup.folder", {{"folder", folder}, {"why", made.error().detail}});
     pickup_ = std::make_unique<Pickup>(PickupParts{.spool = services.need<Spool>(),
                                                    .policy = *policy,
                                                    .directory = services.find<Directory>(),
                                                    .hostname = core_->hostname,
-                                                   .folder = folder,
+                                                   .folder = Pickup::folder_for(settings, core_->state_dir),
                                                    .settings = settings,
                                                    .log = worker.log});
     queue_->shard(0).begin(pickup_->run());
@@ -158,6 +183,8 @@ class QueueModule final : public Module {
   PosixEnv env_;
   std::unique_ptr<SuppressionList> suppressed_;
   std::unique_ptr<ScreenedTransport> screened_;
+  std::unique_ptr<FeedbackIntake> feedback_;
+  std::optional<FeedbackProof> proof_;
   std::unique_ptr<SrsPaths> srs_;
   std::unique_ptr<SenderTransport> sending_;
   std::unique_ptr<Pickup> pickup_;

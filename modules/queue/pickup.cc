@@ -182,6 +182,7 @@ Task<std::size_t> Pickup::look() {
     co_return 0;
   }
   round.names = std::move(*names);
+  skip_waiting(round.names, executor.now());
   if (round.names.empty()) co_return 0;
   Nursery nursery(executor, CancelToken((co_await this_context()).cancel));
   nursery.on_error = [this](std::exception_ptr error) {
@@ -197,10 +198,36 @@ Task<std::size_t> Pickup::look() {
 }
 
 Task<void> Pickup::lane(Round* round) {
+  Executor& executor = co_await this_executor();
   while (round->next < round->names.size()) {
     const std::string name = std::move(round->names[round->next++]);
-    if (co_await take(name) == Done::kTaken) ++round->taken;
+    const Done done = co_await take(name);
+    note(name, done, executor.now());
+    if (done == Done::kTaken) ++round->taken;
   }
+}
+
+/// Leaves those out whose time has not come, and forgets those that are not there any more.
+void Pickup::skip_waiting(std::vector<std::string>& names, Instant now) {
+  std::map<std::string, Wait, std::less<>> left;
+  std::erase_if(names, [&](const std::string& name) {
+    const auto found = waits_.find(stem(name));
+    if (found == waits_.end()) return false;
+    left.insert(*found);
+    return found->second.until > now;
+  });
+  waits_ = std::move(left);
+}
+
+void Pickup::note(const std::string& name, Done done, Instant now) {
+  const std::string key(stem(name));
+  if (done != Done::kLater) {
+    waits_.erase(key);
+    return;
+  }
+  Wait& wait = waits_[key];
+  wait.length = wait.length == Duration{} ? kFirstWait : std::min(2 * wait.length, kLongestWait);
+  wait.until = now + wait.length;
 }
 
 /// What cannot be read is kept for an administrator.
@@ -262,20 +289,22 @@ Task<Pickup::Done> Pickup::take(std::string name) {
   Transaction& transaction = *job->transaction;
   std::vector<Recipient> wanted = std::exchange(envelope->envelope.recipients, {});
   transaction.envelope = std::move(envelope->envelope);
+  if (!co_await ask_for_recipients(*job, std::move(wanted))) co_return Done::kLater;
   if (auto read = co_await read_message(*job, draft, envelope->length); !read) {
     if (read.error().code.starts_with("drop.")) co_return co_await give_up(job->name, read.error());
     parts_.log.warn("pickup.later", {{"file", job->name}, {"code", read.error().code}});
     co_return Done::kLater;
   }
-  if (!co_await ask_for_recipients(*job, std::move(wanted))) co_return Done::kLater;
   co_return co_await submit(*job, std::move(draft));
 }
 
+/// As much as the file had when it was opened: a writer who goes on could go on for ever.
 Task<Result<void>> Pickup::read_message(Job& job, Draft& draft, std::uint64_t offset) {
   LineMender mender;
   std::string mended;
   while (true) {
-    auto piece = co_await run_blocking(Pool::kDisk, [&job, offset] { return job.file.read(offset, kDropChunk); });
+    const std::size_t wanted = std::min<std::uint64_t>(kDropChunk, job.file.size() - std::min(offset, job.file.size()));
+    auto piece = co_await run_blocking(Pool::kDisk, [&job, offset, wanted] { return job.file.read(offset, wanted); });
     if (!piece) co_return std::unexpected(piece.error());
     offset += piece->size();
     mended.clear();

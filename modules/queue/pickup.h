@@ -13,9 +13,11 @@
 // commit and removal, by the end of which the message has already left the spool, takes it twice.)
 //
 // Owner: the QueueService; runs on worker 0 until cancelled. It looks at the start, when the system tells of a new file
-// (inotify), and every [pickup] poll. Errors: log lines (pickup.*), a file that cannot be read becomes "bad.*".
+// (inotify), and every [pickup] poll; a file that could not be taken waits by itself, longer each time. Errors: log
+// lines (pickup.*), a file that cannot be read becomes "bad.*".
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,6 +57,8 @@ class Pickup {
   static constexpr std::size_t kAtOnce = 16;          ///< files on their way at one time
   static constexpr std::size_t kMaxListed = 10'000;   ///< of one look
   static constexpr std::size_t kMaxRejections = 100;  ///< recipients refused one by one that a log line is written for
+  static constexpr Duration kFirstWait = 30s;         ///< of a file that could not be taken now; doubled each time
+  static constexpr Duration kLongestWait = 15min;
 
   /// What an empty [pickup] folder means: postern-sendmail's default beside the default state folder, which is closed
   /// to those who send; else "drop" in the state folder, so that servers with states of their own keep out of each
@@ -82,14 +86,22 @@ class Pickup {
   Task<Result<bool>> is_claimed(std::string name);
   Task<Result<void>> claim(Job& job);
   Task<Result<void>> read_message(Job& job, Draft& draft, std::uint64_t offset);
+  void skip_waiting(std::vector<std::string>& names, Instant now);
+  void note(const std::string& name, Done done, Instant now);
   Task<Done> submit(Job& job, Draft draft);
   Task<bool> ask_for_recipients(Job& job, std::vector<Recipient> wanted);
   Decision with_refusals(Job& job, Decision decision) const;
   void trace(const Job& job, Draft& draft) const;
   std::string path_of(std::string_view name) const { return parts_.folder + "/" + std::string(name); }
 
+  /// Of a file that could not be taken now, by the part of its name that it keeps.
+  struct Wait {
+    Duration length{};
+    Instant until{};
+  };
   PickupParts parts_;
   Event wake_;
+  std::map<std::string, Wait, std::less<>> waits_;  ///< at most kMaxListed
 };
 
 }  // namespace postern::queue

@@ -159,6 +159,9 @@ Result<DropFile> DropFile::open(const std::string& path) {
   if (fd < 0) {
     if (errno == ELOOP) return fault("drop.refused", path + ": a symbolic link");
     if (errno == ENOENT) return fault("drop.gone", path);
+    // Its writer or a mode keeps it from us, and will tomorrow.
+    if (errno == EACCES || errno == EPERM || errno == ENXIO)
+      return fault("drop.refused", path + ": " + std::strerror(errno));
     return failed();
   }
   DropFile out(fd);

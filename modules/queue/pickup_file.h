@@ -14,7 +14,8 @@
 // be read and waits for an administrator. Any local user may write here, so nothing in a file is trusted: its owner (of
 // the file, as the system tells) is the submitter, and line ends are mended on the way in.
 //
-// Pure but for DropFile; any thread. Errors: drop.syntax, drop.io, drop.refused (no regular file, several names).
+// Pure but for DropFile; any thread. Errors: drop.syntax, drop.io (the disk or a shortage, try again), drop.refused (no
+// regular file, several names, not ours to read).
 #pragma once
 
 #include <cstdint>

@@ -194,13 +194,17 @@ TEST_CASE("what is refused for now stays, and is taken later") {
   CHECK(w.names() == std::vector<std::string>{"new.a"});
   w.drop("new.a", World::mail("rcpt bob@far.example\n"));
   w.gate.root = {451, "4.3.0", "not now"};
+  w.sim.run_for(Pickup::kFirstWait);
   CHECK(w.look() == 0);
   w.gate.root = {250, "", ""};
   w.gate.fault_now = "spool.full";
+  w.sim.run_for(2 * Pickup::kFirstWait);
   CHECK(w.look() == 0);
   REQUIRE(w.names().size() == 1);
   CHECK(w.names()[0].starts_with("claim."));
   w.gate.fault_now.clear();
+  CHECK(w.look() == 0);  // its time has not come
+  w.sim.run_for(Pickup::kLongestWait);
   CHECK(w.look() == 1);
   CHECK(w.names().empty());
   CHECK(w.gate.ids.size() == 1);
@@ -363,4 +367,35 @@ TEST_CASE("an envelope's lines: quoted names, nobody as sender, completion, and 
         "postern-drop 1\nsender a\nsender b\nrcpt c\n\n", "postern-drop 1\nsender \nrcpt a@\n\n",
         "postern-drop 1\nsender \nrcpt a NOTIFY=SOON\n\n", "postern-drop 1\nsender \nrcpt a\nret ALL\n\n"})
     CHECK_FALSE(parse(text));
+}
+
+TEST_CASE("a file that waits is not read again before its time, and others are not held up by it") {
+  World w;
+  w.drop("new.a", World::mail("rcpt later@far.example\n"));
+  CHECK(w.look() == 0);
+  const std::size_t told = w.log.count("pickup.later");
+  CHECK(told == 1);
+  w.drop("new.b", World::mail("rcpt bob@far.example\n"));
+  CHECK(w.look() == 1);
+  CHECK(w.log.count("pickup.later") == told);
+  w.sim.run_for(Pickup::kFirstWait);
+  CHECK(w.look() == 0);
+  CHECK(w.log.count("pickup.later") == told + 1);
+}
+
+TEST_CASE("recipients are asked before the text is copied into the spool") {
+  World w;
+  w.drop("new.a", World::mail("rcpt later@far.example\n", "Subject: x\n\n" + std::string(1, '\0') + "\n"));
+  CHECK(w.look() == 0);
+  CHECK(w.names() == std::vector<std::string>{"new.a"});  // the NUL in it was not come to: it would be bad.a
+}
+
+TEST_CASE("a file that its mode keeps from us is put aside") {
+  if (::geteuid() == 0) return;  // to root every file is open
+  World w;
+  w.drop("new.a", World::mail("rcpt bob@far.example\n"));
+  REQUIRE(::chmod((w.folder / "new.a").c_str(), 0) == 0);
+  CHECK(w.look() == 0);
+  CHECK(w.names() == std::vector<std::string>{"bad.a"});
+  CHECK(w.log.count("pickup.bad") == 1);
 }

@@ -29,6 +29,8 @@ TEST_CASE("a code that means anything leaves it to the words") {
   CHECK(word(550, "", "No such user here") == "unknown-user");
   CHECK(word(550, "5.2.1", "The account is over quota") == "mailbox-full");
   CHECK(word(452, "", "mailbox full") == "mailbox-full");
+  CHECK(word(554, "5.0.0", "Too many hops: 26") == "loop");
+  CHECK(word(452, "4.5.3", "Too many recipients") == "rate-limited");
 }
 
 TEST_CASE("without words, the code's subject or the reply's number is all there is") {

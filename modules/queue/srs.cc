@@ -1,19 +1,11 @@
 #include "srs.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
-#include "postern/random.h"
 #include "postern/text.h"
 
 namespace postern::queue {
@@ -22,7 +14,6 @@ namespace {
 
 constexpr std::string_view kBase32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 constexpr long kRound = 1024;  // days that a stamp can tell apart
-constexpr std::size_t kMaxKeyFile = 64 * 1024;
 
 bool is_separator(char c) {
   return c == '=' || c == '+' || c == '-';
@@ -64,47 +55,7 @@ Result<Address> address_of(std::string_view local, std::string_view domain) {
   return *made;
 }
 
-Result<std::string> new_key(const std::string& file) {
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return fault("srs.key", fmt::format("{}: {}", file, std::strerror(errno)));
-  const std::string key = random_base62(43);  // 256 bits
-  const std::string line = key + "\n";
-  const bool good = ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;
-  const int error = errno;
-  ::close(fd);
-  if (good) return key;
-  ::unlink(file.c_str());
-  return fault("srs.key", fmt::format("{}: {}", file, std::strerror(error)));
-}
-
 }  // namespace
-
-Result<Srs> Srs::load(SrsOptions options, const std::string& file, bool make) {
-  options.keys.clear();
-  std::error_code error;
-  if (make && !std::filesystem::exists(file, error) && !error) {
-    auto key = new_key(file);
-    if (!key) return std::unexpected(key.error());
-    options.keys.push_back(std::move(*key));
-    return Srs(std::move(options));
-  }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return fault("srs.key", fmt::format("{}: {}", file, std::strerror(errno)));
-  std::string text(kMaxKeyFile, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  for (std::string_view line : split(text, '\n')) {
-    line = trim(line);
-    if (line.empty() || line.front() == '#') continue;
-    if (line.size() < kMinKey)
-      return fault("srs.key",
-                   fmt::format("{}: a key has {} characters; at least {} are needed", file, line.size(), kMinKey));
-    if (options.keys.size() == kMaxKeys) return fault("srs.key", fmt::format("{}: more than {} keys", file, kMaxKeys));
-    options.keys.emplace_back(line);
-  }
-  if (options.keys.empty()) return fault("srs.key", file + ": there is no key in it");
-  return Srs(std::move(options));
-}
 
 std::string Srs::hash(std::string_view key, std::string_view data) const {
   const std::string lower = to_lower(data);

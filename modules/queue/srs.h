@@ -11,12 +11,12 @@
 // of them in a round). Compatible with the published scheme and its tools, so that hosts can share a key. Letters may
 // change their case on the way. The first key of the key file makes hashes, all are believed.
 //
-// Use: srs_paths.h makes the service "return-paths" of it; the policy calls forward() for the senders of forwarded mail,
-// and hands recipients for which is_srs() holds to reverse(), before the directory is asked. What a stranger may send
-// through us by that is a report, to a sender whose mail we forwarded in the last days.
+// Use: srs_paths.h makes the service "return-paths" of it; the policy calls forward() for the senders of forwarded
+// mail, and hands recipients for which is_srs() holds to reverse(), before the directory is asked. What a stranger may
+// send through us by that is a report, to a sender whose mail we forwarded in the last days.
 //
-// Pure but for load(); immutable; any thread. Errors: srs.syntax, srs.hash (not made by us), srs.expired, srs.too_long,
-// srs.key (load). Spec: "The Sender Rewriting Scheme", Shevek, 2004; guarded scheme.
+// Pure; immutable; any thread. Errors: srs.syntax, srs.hash (not made by us), srs.expired, srs.too_long. Spec: "The
+// Sender Rewriting Scheme", Shevek, 2004; guarded scheme.
 #pragma once
 
 #include <string>
@@ -39,17 +39,11 @@ struct SrsOptions {
 
 class Srs {
  public:
-  static constexpr std::size_t kMinKey = 16;  ///< octets
-  static constexpr std::size_t kMaxKeys = 16;
   static constexpr std::size_t kMaxLocalPart =
       190;  ///< of what forward() makes; longer than RFC 5321's 64, as others do
 
   /// `options` with keys and domain set.
   explicit Srs(SrsOptions options) : options_(std::move(options)) {}
-
-  /// Reads keys, one a line (empty lines and those with '#' are skipped), into options.keys. With `make`, a file that
-  /// is not there is made with a new key, readable by its owner only. Blocks: for prepare.
-  static Result<Srs> load(SrsOptions options, const std::string& file, bool make);
 
   /// The sender for a message that goes on. The null sender, and senders at the SRS domain, stay as they are.
   Result<Address> forward(const Address& sender, WallTime now) const;

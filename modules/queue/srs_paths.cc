@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "postern/text.h"
+#include "secrets.h"
 
 namespace postern::queue {
 
@@ -14,14 +15,14 @@ SrsPaths::SrsPaths(const SrsSettings& settings, const std::string& state)
 }
 
 Result<bool> SrsPaths::load() {
-  std::error_code error;
-  const bool fresh = !std::filesystem::exists(file_, error) && !error;
-  auto made = Srs::load(options_, file_, true);
-  if (!made) return std::unexpected(made.error());
+  auto secrets = load_secrets(file_, true);
+  if (!secrets) return std::unexpected(secrets.error());
+  SrsOptions options = options_;
+  options.keys = std::move(secrets->all);
   const std::lock_guard lock(mutex_);
-  all_.push_back(std::make_unique<const Srs>(std::move(*made)));
+  all_.push_back(std::make_unique<const Srs>(std::move(options)));
   current_.store(all_.back().get());
-  return fresh;
+  return secrets->fresh;
 }
 
 Result<Address> SrsPaths::forward(const Address& sender, WallTime now) const {

@@ -9,6 +9,7 @@
 
 #include "postern/random.h"
 #include "postern/text.h"
+#include "secrets.h"
 
 using namespace postern;
 using namespace postern::queue;
@@ -27,6 +28,13 @@ Srs make(std::string_view domain, std::string key = "a key of sixteen or more") 
   SrsOptions options;
   options.domain = *Domain::parse(domain);
   options.keys = {std::move(key)};
+  return Srs(std::move(options));
+}
+
+Result<Srs> load(SrsOptions options, const std::string& file, bool make) {
+  auto secrets = load_secrets(file, make);
+  if (!secrets) return std::unexpected(secrets.error());
+  options.keys = std::move(secrets->all);
   return Srs(std::move(options));
 }
 
@@ -130,19 +138,19 @@ TEST_CASE("an older key is still believed, and a new one made when there is none
   const Folder folder;
   SrsOptions options;
   options.domain = *Domain::parse("b.example");
-  auto old = Srs::load(options, folder.file("# keys\n\nthe first key of all.\n"), false);
+  auto old = load(options, folder.file("# keys\n\nthe first key of all.\n"), false);
   REQUIRE(old);
   auto there = old->forward(address("ann@a.example"), kNow);
-  auto both = Srs::load(options, folder.file("a second, newer key...\r\nthe first key of all.\n"), false);
+  auto both = load(options, folder.file("a second, newer key...\r\nthe first key of all.\n"), false);
   REQUIRE(both);
   CHECK(code(both->reverse(*there, kNow)) == "ann@a.example");
-  CHECK_FALSE(Srs::load(options, folder.file("short\n"), false));
-  CHECK_FALSE(Srs::load(options, folder.file("# nothing\n"), false));
+  CHECK_FALSE(load(options, folder.file("short\n"), false));
+  CHECK_FALSE(load(options, folder.file("# nothing\n"), false));
   const std::string fresh = (folder.path / "fresh").string();
-  CHECK_FALSE(Srs::load(options, fresh, false));
-  auto made = Srs::load(options, fresh, true);
+  CHECK_FALSE(load(options, fresh, false));
+  auto made = load(options, fresh, true);
   REQUIRE(made);
-  auto again = Srs::load(options, fresh, true);
+  auto again = load(options, fresh, true);
   REQUIRE(again);
   CHECK(code(again->reverse(*made->forward(address("ann@a.example"), kNow), kNow)) == "ann@a.example");
   struct stat info{};

@@ -13,21 +13,20 @@
 #include "postern/sync.h"
 #include "postern/text.h"
 #include "report_class.h"
+#include "schedule.h"
 #include "suppress_arf.h"
 
 namespace postern::queue {
 
 namespace {
 
-constexpr std::size_t kFilterBits = 16;  // for each entry
+constexpr std::size_t kFilterCounters = 16;  // for each entry, one octet each
 constexpr std::uint64_t kFilterProbes = 4;
+constexpr std::uint8_t kStuck = 0xFF;          // a counter that has seen too many stays
+constexpr Duration kPurgeEvery = 1h;           // entries that have ended are looked for among all
 constexpr std::uint64_t kMinRewrite = 1000;    // lines below which dead ones do not matter
 constexpr std::size_t kMaxFile = 1ULL << 31;   // octets of a file that is read
 constexpr std::size_t kMaxAddress = kMaxPath;  // of a scope or recipient
-
-WallTime after(WallTime now, Duration wait) {
-  return now + std::chrono::duration_cast<WallTime::duration>(wait);
-}
 
 std::string folded(const Address& address) {
   return to_lower(address.to_string());
@@ -47,6 +46,20 @@ bool is_pattern(std::string_view text) {
   return parsed && !parsed->domain().empty();
 }
 
+/// An entry as the file will have it, or why it is none.
+Result<void> put_right(Suppression& entry) {
+  lower_in_place(entry.scope);
+  lower_in_place(entry.recipient);
+  entry.why = clean_text(entry.why, Suppression::kMaxWhy, true);
+  if (entry.scope != "*" && !is_pattern(entry.scope))
+    return fault("suppress.value", fmt::format("\"{}\" is no scope: *, @domain or an address", entry.scope));
+  if (!is_pattern(entry.recipient))
+    return fault("suppress.value", fmt::format("\"{}\" is no recipient: an address or @domain", entry.recipient));
+  entry.since = std::chrono::floor<std::chrono::seconds>(entry.since);
+  if (entry.until != WallTime::max()) entry.until = std::chrono::floor<std::chrono::seconds>(entry.until);
+  return {};
+}
+
 }  // namespace
 
 SuppressionList::SuppressionList(Env& env, std::string folder, Executor& owner, SuppressionSettings settings)
@@ -56,30 +69,32 @@ SuppressionList::SuppressionList(Env& env, std::string folder, Executor& owner, 
       owner_(owner),
       settings_(std::move(settings)),
       seed_(random_u64()),
-      filter_(std::bit_ceil<std::size_t>(settings_.max_entries * kFilterBits / 64 + 1)) {}
+      filter_(std::bit_ceil<std::size_t>(settings_.max_entries * kFilterCounters + 1)) {}
 
 // --- the filter -----------------------------------------------------------------------------------------------------
 
-void SuppressionList::mark(std::string_view recipient, std::string_view scope) {
-  const std::uint64_t hash = hash_bytes(recipient, hash_bytes(scope, seed_));
+/// Counts an entry in or out. Only the owner writes, so that a load and a store are enough; an entry that comes is
+/// counted before it can be found, and nobody minds one that goes a moment later.
+void SuppressionList::mark(const Key& key, bool there) {
+  const std::uint64_t hash = hash_bytes(key.first, hash_bytes(key.second, seed_));
   for (std::uint64_t i = 0; i < kFilterProbes; ++i) {
-    const std::uint64_t at = probe(hash, i);
-    filter_[at / 64].fetch_or(1ULL << (at % 64), std::memory_order_relaxed);
+    std::atomic<std::uint8_t>& counter = filter_[probe(hash, i)];
+    const std::uint8_t count = counter.load(std::memory_order_relaxed);
+    if (count == kStuck) continue;
+    counter.store(static_cast<std::uint8_t>(there ? count + 1 : count - 1), std::memory_order_relaxed);
   }
 }
 
 bool SuppressionList::marked(std::string_view recipient, std::string_view scope) const {
   const std::uint64_t hash = hash_bytes(recipient, hash_bytes(scope, seed_));
-  for (std::uint64_t i = 0; i < kFilterProbes; ++i) {
-    const std::uint64_t at = probe(hash, i);
-    if ((filter_[at / 64].load(std::memory_order_relaxed) >> (at % 64) & 1) == 0) return false;
-  }
+  for (std::uint64_t i = 0; i < kFilterProbes; ++i)
+    if (filter_[probe(hash, i)].load(std::memory_order_relaxed) == 0) return false;
   return true;
 }
 
-/// A number of a bit, one of kFilterProbes for each hash.
+/// A counter's number, one of kFilterProbes for each hash.
 std::uint64_t SuppressionList::probe(std::uint64_t hash, std::uint64_t number) const {
-  return (hash + number * (hash >> 32 | 1)) & (filter_.size() * 64 - 1);
+  return (hash + number * (hash >> 32 | 1)) & (filter_.size() - 1);
 }
 
 /// From the most particular to the most general.
@@ -110,17 +125,33 @@ std::optional<Suppression> SuppressionList::look(const std::vector<Key>& keys, W
   return std::nullopt;
 }
 
-Task<std::optional<Suppression>> SuppressionList::find(Address sender, Address recipient) {
-  const std::vector<Key> keys = keys_of(sender, recipient);
-  if (!settings_.enabled || std::ranges::none_of(keys, [&](const Key& key) { return marked(key.first, key.second); }))
-    co_return std::nullopt;
+Task<std::optional<Suppression>> SuppressionList::find(const Address& sender, const Address& recipient) {
+  if (!settings_.enabled) return Task<std::optional<Suppression>>::ready(std::nullopt);
+  std::vector<Key> keys = keys_of(sender, recipient);
+  std::erase_if(keys, [this](const Key& key) { return !marked(key.first, key.second); });
+  if (keys.empty()) return Task<std::optional<Suppression>>::ready(std::nullopt);
+  return find_marked(std::move(keys));
+}
+
+Task<std::optional<Suppression>> SuppressionList::find_marked(std::vector<Key> keys) {
   co_return co_await run_on(owner_, [this, &keys] { return look(keys, owner_.wall()); });
+}
+
+template <class Which>
+void SuppressionList::erase_those(Which which) {
+  std::erase_if(by_key_, [&](const auto& one) {
+    const bool gone = which(one.second);
+    if (gone) mark(one.first, false);
+    return gone;
+  });
 }
 
 /// Those that ended go first; then a sixteenth of the rest, those that end soonest.
 void SuppressionList::make_room(WallTime now) {
-  if (by_key_.size() <= settings_.max_entries) return;
-  std::erase_if(by_key_, [now](const auto& one) { return one.second.until <= now; });
+  const bool full = by_key_.size() > settings_.max_entries;
+  if (!full && now < later(purged_, kPurgeEvery)) return;
+  purged_ = now;
+  erase_those([now](const Suppression& one) { return one.until <= now; });
   if (by_key_.size() <= settings_.max_entries) return;
   std::vector<WallTime> ends;
   for (const auto& [key, entry] : by_key_) ends.push_back(entry.until);
@@ -128,20 +159,20 @@ void SuppressionList::make_room(WallTime now) {
   const auto at = ends.begin() + static_cast<std::ptrdiff_t>(drop - 1);
   std::ranges::nth_element(ends, at);
   const WallTime limit = *at;
-  std::erase_if(by_key_, [&](const auto& one) { return one.second.until <= limit && drop > 0 && drop-- > 0; });
+  erase_those([&](const Suppression& one) { return one.until <= limit && drop > 0 && drop-- > 0; });
 }
 
 void SuppressionList::apply(const SuppressionChange& change, WallTime now) {
   const Key key{change.entry.recipient, change.entry.scope};
   if (!change.add) {
-    by_key_.erase(key);
+    if (by_key_.erase(key) > 0) mark(key, false);
     return;
   }
   if (change.entry.until <= now) return;
-  mark(key.first, key.second);
   auto [at, fresh] = by_key_.try_emplace(key, change.entry);
+  if (fresh) mark(key, true);
   if (!fresh && change.entry.until >= at->second.until) at->second = change.entry;
-  if (fresh) make_room(now);
+  make_room(now);
 }
 
 void SuppressionList::note(const SuppressionChange& change) {
@@ -161,16 +192,7 @@ Task<Result<void>> SuppressionList::change(SuppressionChange change, bool* found
 }
 
 Task<Result<void>> SuppressionList::add(Suppression entry) {
-  lower_in_place(entry.scope);
-  lower_in_place(entry.recipient);
-  entry.why = clean_text(entry.why, Suppression::kMaxWhy, true);
-  if (entry.scope != "*" && !is_pattern(entry.scope))
-    co_return fault("suppress.value", fmt::format("\"{}\" is no scope: *, @domain or an address", entry.scope));
-  if (!is_pattern(entry.recipient))
-    co_return fault("suppress.value", fmt::format("\"{}\" is no recipient: an address or @domain", entry.recipient));
-  // As the file has them.
-  entry.since = std::chrono::floor<std::chrono::seconds>(entry.since);
-  if (entry.until != WallTime::max()) entry.until = std::chrono::floor<std::chrono::seconds>(entry.until);
+  if (auto right = put_right(entry); !right) co_return right;
   co_return co_await change({true, std::move(entry)}, nullptr);
 }
 
@@ -293,45 +315,74 @@ Task<Result<void>> SuppressionList::open() {
 
 // --- what teaches it ------------------------------------------------------------------------------------------------
 
+/// Nothing when the reply does not say that the address is dead.
+std::optional<Suppression> SuppressionList::bounce_entry(const Address& sender, const Address& recipient,
+                                                         const Reply& reply, WallTime now) const {
+  if (!settings_.enabled || sender.is_null() || recipient.domain().empty() || !is_hard_bounce(reply))
+    return std::nullopt;
+  return Suppression{.scope = at_domain(sender),
+                     .recipient = folded(recipient),
+                     .reason = SuppressReason::kBounced,
+                     .since = now,
+                     .until = later(now, settings_.bounced),
+                     .why = reply_text(reply, true)};
+}
+
 Task<Result<bool>> SuppressionList::learn(Address sender, Address recipient, Reply reply) {
-  if (!settings_.enabled || sender.is_null() || recipient.domain().empty() || !is_hard_bounce(reply)) co_return false;
-  const WallTime now = (co_await this_executor()).wall();
-  auto added = co_await add({.scope = at_domain(sender),
-                             .recipient = folded(recipient),
-                             .reason = SuppressReason::kBounced,
-                             .since = now,
-                             .until = after(now, settings_.bounced),
-                             .why = reply_text(reply, true)});
+  auto entry = bounce_entry(sender, recipient, reply, (co_await this_executor()).wall());
+  if (!entry) co_return false;
+  auto added = co_await add(std::move(*entry));
   if (!added) co_return std::unexpected(added.error());
   co_return true;
 }
 
-bool SuppressionList::is_feedback(const Address& recipient) const {
-  return settings_.enabled && !settings_.feedback_address.empty() &&
-         equal_folded(recipient.to_string(), settings_.feedback_address);
+void SuppressionList::learn_later(const Address& sender, const Address& recipient, const Reply& reply) {
+  if (!settings_.enabled || !is_hard_bounce(reply)) return;
+  owner_.post_remote_fn([this, sender, recipient, reply] {
+    auto entry = bounce_entry(sender, recipient, reply, owner_.wall());
+    if (!entry || !put_right(*entry)) return;
+    const SuppressionChange change{true, std::move(*entry)};
+    apply(change, owner_.wall());
+    note(change);
+    if (background_ && !flushing_) background_(flush_quietly());
+  });
 }
 
-Task<Result<std::size_t>> SuppressionList::learn_complaint(std::string message,
-                                                           std::function<bool(std::string_view)> is_ours) {
+/// What could not be written is written with the next change.
+Task<void> SuppressionList::flush_quietly() {
+  static_cast<void>(co_await flush_all());
+}
+
+bool SuppressionList::is_feedback(const Recipient& recipient) const {
+  if (!settings_.enabled || settings_.feedback_address.empty()) return false;
+  if (equal_folded(recipient.address.to_string(), settings_.feedback_address)) return true;
+  return !recipient.orcpt.empty() && equal_folded(recipient.orcpt, format_orcpt("rfc822", settings_.feedback_address));
+}
+
+Task<Result<std::size_t>> SuppressionList::learn_complaint(std::string message, const FeedbackProof& proof) {
   if (!settings_.enabled) co_return 0;
   const auto report = parse_arf(message);
   if (!report) co_return std::unexpected(report.error());
-  const bool counts =
-      report->is_complaint() && !report->mail_from.is_null() && is_ours(report->mail_from.domain().ascii());
-  if (!counts) co_return 0;
+  if (!report->is_complaint()) co_return 0;
   const WallTime now = (co_await this_executor()).wall();
   const bool left = report->feedback_type.starts_with("opt-out");
-  for (const Address& one : report->recipients) {
-    auto added =
-        co_await add({.scope = folded(report->mail_from),
-                      .recipient = folded(one),
-                      .reason = left ? SuppressReason::kUnsubscribed : SuppressReason::kComplained,
-                      .since = now,
-                      .until = after(now, settings_.complained),
-                      .why = fmt::format("{} ({}) {}", report->feedback_type, report->user_agent, report->message_id)});
-    if (!added) co_return std::unexpected(added.error());
-  }
-  co_return report->recipients.size();
+  std::size_t made = 0;
+  for (const Address& sender : report->senders)
+    for (const Address& one : report->recipients) {
+      const bool proven = std::ranges::any_of(
+          report->proofs, [&](const std::string& value) { return proof.verify(value, sender, one, now); });
+      if (!proven) continue;
+      auto added = co_await add(
+          {.scope = folded(sender),
+           .recipient = folded(one),
+           .reason = left ? SuppressReason::kUnsubscribed : SuppressReason::kComplained,
+           .since = now,
+           .until = later(now, settings_.complained),
+           .why = fmt::format("{} ({}) {}", report->feedback_type, report->user_agent, report->message_id)});
+      if (!added) co_return std::unexpected(added.error());
+      ++made;
+    }
+  co_return made;
 }
 
 }  // namespace postern::queue

@@ -4,15 +4,19 @@
 // for all of a domain), a reason and an end. Hard bounces (is_hard_bounce()) are entered for the sender's domain,
 // complaints (ARF) for the sender. The queue asks before an attempt.
 //
-// Memory: an entry costs about 250 octets; at [suppression] max_entries those that end soonest go. Disk: an append-only
+// A complaint counts only with the proof that its mail left here (suppress_proof.h), whoever reports it: the field in
+// the header that it returns must fit to a sender of ours and a recipient, both named by the report or that header. So
+// a stranger can enter nobody, and a recipient nobody but the recipient of the very copy that the report returns.
+//
+// Memory: an entry costs about 270 octets; at [suppression] max_entries those that end soonest go. Disk: an append-only
 // text file, one checked line a change ("+" or "-"), rewritten when more than half of it is dead. A torn last line is
 // cut, a damaged one passed over and counted. Changes are synced in groups; what a crash takes back is learnt again
 // from the next bounce.
 //
 // Thread: the entries belong to the owner (worker 0); others ask through run_on(). may_be_listed() answers on any
-// worker without a wait, from a filter of atomic words that knows every entry (and says yes to about one in thirty
-// others). Errors: "suppress.file" (nothing is remembered beyond this process then, the list works on),
-// "suppress.value".
+// worker without a wait, from a filter of atomic counters that knows every entry (and says yes to about one in seventy
+// others); what goes from the list goes from the filter. Errors: "suppress.file" (nothing is remembered beyond this
+// process then, the list works on), "suppress.value".
 #pragma once
 
 #include <atomic>
@@ -27,11 +31,13 @@
 #include "postern/config.h"
 #include "postern/control.h"
 #include "postern/env.h"
+#include "postern/envelope.h"
 #include "postern/error.h"
 #include "postern/executor.h"
 #include "postern/task.h"
 #include "postern/time.h"
 #include "postern/verdict.h"
+#include "suppress_proof.h"
 
 namespace postern::queue {
 
@@ -78,10 +84,15 @@ class SuppressionList {
   /// Reads the file (on the disk pool). Once, on the owner, before find() is asked.
   Task<Result<void>> open();
 
+  /// What works for the list beside its callers (a task of the queue as a whole), on the owner. Without it, what
+  /// learn_later() took is written with the next change.
+  void set_background(std::function<void(Task<void>)> spawn) { background_ = std::move(spawn); }
+
   /// False: not listed, for certain. Any thread.
   bool may_be_listed(const Address& sender, const Address& recipient) const;
-  /// The entry that forbids it. Any worker.
-  Task<std::optional<Suppression>> find(Address sender, Address recipient);
+  /// The entry that forbids it. Any worker; without a frame and without asking the owner where may_be_listed() is
+  /// false.
+  Task<std::optional<Suppression>> find(const Address& sender, const Address& recipient);
 
   /// Enters or replaces (the later end wins for the same scope and recipient). Any worker; returns when it is synced,
   /// or when another call is about to sync it. Errors: suppress.value (scope or recipient is no such), suppress.file.
@@ -93,10 +104,13 @@ class SuppressionList {
 
   /// What a refusal teaches: a hard bounce is entered, anything else is nothing. True when an entry was made.
   Task<Result<bool>> learn(Address sender, Address recipient, Reply reply);
-  /// What a complaint (the text of an ARF report, RFC 5965) teaches. `is_ours` says whether a domain is local: only
-  /// mail of our own senders counts. Returns how many entries were made.
-  Task<Result<std::size_t>> learn_complaint(std::string message, std::function<bool(std::string_view domain)> is_ours);
-  bool is_feedback(const Address& recipient) const;
+  /// The same without a wait: it holds soon, and is on disk some time after.
+  void learn_later(const Address& sender, const Address& recipient, const Reply& reply);
+  /// What a complaint (the text of an ARF report, RFC 5965) teaches: an entry for each sender and recipient that
+  /// `proof` confirms. Returns how many were made; 0 for a complaint that proves nothing.
+  Task<Result<std::size_t>> learn_complaint(std::string message, const FeedbackProof& proof);
+  /// Whether it is [suppression] feedback_address, or an alias of that name led to it (ORCPT).
+  bool is_feedback(const Recipient& recipient) const;
 
   /// On the owner.
   std::size_t size() const { return by_key_.size(); }
@@ -111,6 +125,12 @@ class SuppressionList {
   };
   void apply(const SuppressionChange& change, WallTime now);
   void make_room(WallTime now);
+  template <class Which>
+  void erase_those(Which which);
+  Task<std::optional<Suppression>> find_marked(std::vector<Key> keys);
+  std::optional<Suppression> bounce_entry(const Address& sender, const Address& recipient, const Reply& reply,
+                                          WallTime now) const;
+  Task<void> flush_quietly();
   void note(const SuppressionChange& change);
   std::optional<Suppression> look(const std::vector<Key>& keys, WallTime now) const;
   Task<Result<void>> change(SuppressionChange change, bool* found);
@@ -119,7 +139,7 @@ class SuppressionList {
   Result<void> write(const Flush& flush);
   Result<std::string> read_whole();
   std::string whole_text() const;
-  void mark(std::string_view recipient, std::string_view scope);
+  void mark(const Key& key, bool there);
   bool marked(std::string_view recipient, std::string_view scope) const;
   std::uint64_t probe(std::uint64_t hash, std::uint64_t number) const;
   static std::vector<Key> keys_of(const Address& sender, const Address& recipient);
@@ -130,14 +150,16 @@ class SuppressionList {
   Executor& owner_;
   SuppressionSettings settings_;
   std::uint64_t seed_;
-  std::vector<std::atomic<std::uint64_t>> filter_;
+  std::vector<std::atomic<std::uint8_t>> filter_;  ///< written by the owner alone
 
+  std::function<void(Task<void>)> background_;
   // the owner's
   std::map<Key, Suppression> by_key_;
   std::string pending_;
   std::uint64_t file_size_ = 0;
   std::uint64_t lines_ = 0;  ///< in the file and pending
   std::uint64_t damaged_ = 0;
+  WallTime purged_{};  ///< when entries that had ended were last taken out
   bool flushing_ = false;
   bool broken_ = false;  ///< the last write failed: the next one rewrites all
 };

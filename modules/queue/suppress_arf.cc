@@ -5,6 +5,7 @@
 #include "postern/message.h"
 #include "postern/mime.h"
 #include "postern/text.h"
+#include "suppress_proof.h"
 
 namespace postern::queue {
 
@@ -44,19 +45,18 @@ std::optional<Address> address_in(std::string_view value) {
   return *parsed;
 }
 
-void add_recipient(ArfReport& out, Address address) {
-  if (out.recipients.size() < kMaxArfRecipients && std::ranges::find(out.recipients, address) == out.recipients.end())
-    out.recipients.push_back(std::move(address));
+void add(std::vector<Address>& to, Address address, std::size_t limit) {
+  if (to.size() < limit && std::ranges::find(to, address) == to.end()) to.push_back(std::move(address));
 }
 
 void read_feedback(ArfReport& out, const HeaderBlock& fields) {
   out.feedback_type = to_lower(fields.value("feedback-type"));
   out.user_agent = fields.value("user-agent");
   out.source_ip = fields.value("source-ip");
-  if (auto from = address_in(fields.value("original-mail-from"))) out.mail_from = *from;
+  if (auto from = address_in(fields.value("original-mail-from"))) add(out.senders, std::move(*from), kMaxArfSenders);
   for (const HeaderField& field : fields) {
     if (!field.is("original-rcpt-to") && !field.is("removal-recipient")) continue;
-    if (auto to = address_in(field.value())) add_recipient(out, *to);
+    if (auto to = address_in(field.value())) add(out.recipients, std::move(*to), kMaxArfRecipients);
   }
 }
 
@@ -64,18 +64,15 @@ void read_feedback(ArfReport& out, const HeaderBlock& fields) {
 void read_original(ArfReport& out, const HeaderBlock& original) {
   const auto ids = parse_message_ids(original.value("message-id"));
   if (!ids.empty()) out.message_id = ids.front();
-  if (out.mail_from.is_null())
-    for (const char* name : {"return-path", "sender", "from"}) {
-      const AddressList list = parse_address_list(original.value(name));
-      for (const HeaderAddress& one : list.items)
-        if (auto found = one.address(); found && out.mail_from.is_null()) out.mail_from = *found;
-      if (!out.mail_from.is_null()) break;
-    }
-  if (!out.recipients.empty()) return;
-  for (const HeaderAddress& one : parse_address_list(original.value("to")).items)
-    if (auto found = one.address()) add_recipient(out, *found);
-  // One message to several people: who of them complained is not told, so nobody is taken.
-  if (out.recipients.size() > 1) out.recipients.clear();
+  for (const char* name : {"return-path", "sender", "from"})
+    for (const HeaderAddress& one : parse_address_list(original.value(name)).items)
+      if (auto found = one.address()) add(out.senders, std::move(*found), kMaxArfSenders);
+  for (const char* name : {"to", "cc"})
+    for (const HeaderAddress& one : parse_address_list(original.value(name)).items)
+      if (auto found = one.address()) add(out.recipients, std::move(*found), kMaxArfRecipients);
+  for (const HeaderField& field : original)
+    if (field.is(to_lower(FeedbackProof::kField)) && out.proofs.size() < kMaxArfProofs)
+      out.proofs.emplace_back(trim(field.value()));
 }
 
 }  // namespace

@@ -49,8 +49,9 @@ void describe(Schema<SuppressionSettings>& s) {
           "Entries that are kept, about 250 octets each; beyond, those that end soonest go.")
       .range(100, 10'000'000);
   s.field("feedback_address", &SuppressionSettings::feedback_address,
-          "A local address to which providers send complaints (feedback loops, ARF). What is delivered there is read "
-          "and enters its subject into the list, so let rules refuse there what providers did not sign.")
+          "A local address to which providers send complaints (feedback loops, ARF). Reports that come there are read, "
+          "and delivered. With it, mail of local senders carries a field Postern-Feedback that only this server can "
+          "make, and only complaints that return it are believed, whoever sends them.")
       .check([](const std::string& text) -> std::optional<std::string> {
         if (text.empty()) return std::nullopt;
         const auto parsed = Address::parse(text);

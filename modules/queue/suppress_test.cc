@@ -236,36 +236,110 @@ TEST_CASE("a hard bounce teaches it, for the sender's domain; a policy refusal d
   CHECK_FALSE(w.listed("ann@example.org", "strict@far.example"));
 }
 
-TEST_CASE("a complaint teaches it, for the sender alone, and only about mail of ours") {
+namespace {
+
+const FeedbackProof& proof() {
+  static const FeedbackProof kProof({"a secret of sixteen letters"});
+  return kProof;
+}
+
+std::string field(World& w, std::string_view sender, std::string_view recipient) {
+  return std::string(FeedbackProof::kField) + ": " +
+         proof().make(address(sender), address(recipient), w.sim.worker(0).wall()) + "\r\n";
+}
+
+std::string named(std::string_view sender, std::string_view recipient) {
+  return "Feedback-Type: abuse\r\nUser-Agent: P/1\r\nVersion: 1\r\nOriginal-Mail-From: <" + std::string(sender) +
+         ">\r\nOriginal-Rcpt-To: <" + std::string(recipient) + ">\r\n";
+}
+
+}  // namespace
+
+TEST_CASE("a complaint that returns our proof teaches it, for the sender alone") {
   World w;
-  const auto ours = [](std::string_view domain) { return domain == "example.org"; };
-  const std::string text =
-      arf("Feedback-Type: abuse\r\nUser-Agent: P/1\r\nVersion: 1\r\nOriginal-Mail-From: <news@example.org>\r\n"
-          "Original-Rcpt-To: <bob@far.example>\r\n",
-          "From: news@example.org\r\nMessage-ID: <9@example.org>\r\n");
-  CHECK(w.run(w.list->learn_complaint(text, ours)) == 1);
+  const std::string text = arf(
+      named("news@example.org", "Bob@far.example"),
+      field(w, "news@example.org", "bob@far.example") + "From: news@example.org\r\nMessage-ID: <9@example.org>\r\n");
+  CHECK(w.run(w.list->learn_complaint(text, proof())) == 1);
   CHECK(w.listed("news@example.org", "bob@far.example"));
   CHECK_FALSE(w.listed("ann@example.org", "bob@far.example"));
   const auto all = w.run(w.list->list("", "", 10));
   REQUIRE(all.size() == 1);
   CHECK(all[0].reason == SuppressReason::kComplained);
   CHECK(all[0].why == "abuse (P/1) <9@example.org>");
-  const auto nobody = [](std::string_view) { return false; };
-  CHECK(w.run(w.list->learn_complaint(text, nobody)) == 0);
-  CHECK_FALSE(w.run(w.list->learn_complaint("Subject: hello\r\n\r\nhi\r\n", ours)));
+  CHECK_FALSE(w.run(w.list->learn_complaint("Subject: hello\r\n\r\nhi\r\n", proof())));
 }
 
-TEST_CASE("a complaint without addresses is read from the message that it returns") {
-  const auto one =
-      parse_arf(arf("Feedback-Type: abuse\r\n", "From: News <news@example.org>\r\nTo: bob@far.example\r\n"));
-  REQUIRE(one);
-  CHECK(one->mail_from == address("news@example.org"));
-  REQUIRE(one->recipients.size() == 1);
-  CHECK(one->recipients[0] == address("bob@far.example"));
-  const auto many =
-      parse_arf(arf("Feedback-Type: abuse\r\n", "From: news@example.org\r\nTo: bob@far.example, eve@far.example\r\n"));
-  REQUIRE(many);
-  CHECK(many->recipients.empty());  // who of them was it?
+TEST_CASE("a stranger's word enters nobody: no proof, another's proof, an old one, or one by another secret") {
+  World w;
+  const std::string claim = named("news@example.org", "bob@far.example");
+  const std::string from = "From: news@example.org\r\n";
+  const auto entries = [&](const std::string& original) {
+    return w.run(w.list->learn_complaint(arf(claim, original), proof())).value();
+  };
+  CHECK(entries(from) == 0);
+  CHECK(entries(from + "Postern-Feedback: 20000 AAAAAAAAAAAAAAAAAAAAAA\r\n") == 0);
+  CHECK(entries(from + "Postern-Feedback: \r\n") == 0);
+  // Eve got mail herself, and complains for Bob.
+  CHECK(entries(from + field(w, "news@example.org", "eve@far.example")) == 0);
+  // The proof is of another sender's mail.
+  CHECK(entries(from + field(w, "ann@example.org", "bob@far.example")) == 0);
+  const FeedbackProof other({"another secret, as long"});
+  CHECK(entries(from + "Postern-Feedback: " +
+                other.make(address("news@example.org"), address("bob@far.example"), w.sim.worker(0).wall()) + "\r\n") ==
+        0);
+  const std::string now = field(w, "news@example.org", "bob@far.example");
+  w.sim.run_for(24h * (FeedbackProof::kMaxAge + 1));
+  CHECK(entries(from + now) == 0);
+  CHECK(w.list->size() == 0);
+}
+
+TEST_CASE("the addresses may stand in the returned header alone, and the proof says which of them are meant") {
+  World w;
+  const std::string text =
+      arf("Feedback-Type: abuse\r\n", field(w, "bounce@example.org", "eve@far.example") +
+                                          "Return-Path: <bounce@example.org>\r\nFrom: News <news@example.org>\r\n"
+                                          "To: bob@far.example, eve@far.example\r\n");
+  CHECK(w.run(w.list->learn_complaint(text, proof())) == 1);
+  CHECK(w.listed("bounce@example.org", "eve@far.example"));
+  CHECK_FALSE(w.listed("bounce@example.org", "bob@far.example"));
+  const auto read = parse_arf(text);
+  REQUIRE(read);
+  CHECK(read->senders.size() == 2);
+  CHECK(read->recipients.size() == 2);
+}
+
+TEST_CASE("what goes from the list goes from the filter, too") {
+  World w;
+  const auto maybe = [&](std::string_view recipient) {
+    return w.list->may_be_listed(address("ann@example.org"), address(recipient));
+  };
+  REQUIRE(w.add(w.entry("bob@far.example")));
+  REQUIRE(w.add(w.entry("bob@far.example", "*", 48h)));  // the same again is counted once
+  REQUIRE(w.add(w.entry("eve@far.example", "*", 1h)));
+  CHECK(maybe("bob@far.example"));
+  CHECK(w.run(w.list->remove("*", "bob@far.example")) == true);
+  CHECK_FALSE(maybe("bob@far.example"));
+  w.sim.run_for(3h);
+  REQUIRE(w.add(w.entry("joe@far.example")));
+  CHECK(w.list->size() == 1);
+  CHECK_FALSE(maybe("eve@far.example"));
+  CHECK(maybe("joe@far.example"));
+}
+
+TEST_CASE("what is learnt without a wait holds at once, and is on disk soon after") {
+  World w;
+  Nursery background(w.sim.worker(0));
+  w.list->set_background([&](Task<void> task) { background.spawn(std::move(task)); });
+  w.list->learn_later(address("ann@example.org"), address("gone@far.example"), {550, "5.1.1", "no such user"});
+  w.list->learn_later(address("ann@example.org"), address("strict@far.example"), {550, "5.7.1", "not from you"});
+  w.list->learn_later(Address(), address("gone2@far.example"), {550, "5.1.1", "no such user"});
+  w.sim.run_for(1s);
+  CHECK(w.listed("tom@example.org", "gone@far.example"));
+  CHECK(w.list->size() == 1);
+  w.env.power_loss(3);
+  w.restart();
+  CHECK(w.listed("tom@example.org", "gone@far.example"));
 }
 
 TEST_CASE("not every feedback report is a complaint, and not every report is feedback") {
