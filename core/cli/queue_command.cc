@@ -10,7 +10,7 @@
 #include <iostream>
 
 #include "core/cli/command.h"
-#include "core/control/json_text.h"
+#include "core/cli/row_table.h"
 
 namespace postern {
 
@@ -18,55 +18,6 @@ using nlohmann::ordered_json;
 using Arguments = std::map<std::string, std::string>;
 
 namespace {
-
-constexpr std::size_t kRowsAtOnce = 200;  // of a table whose columns are made as wide as they need
-
-std::string cell(const std::string& key, const ordered_json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_unsigned() && key == "size") return human_size(value.get<std::uint64_t>());
-  if (value.is_number_unsigned() && key == "age") return human_time(value.get<std::uint64_t>());
-  return json_text(nlohmann::json(value));
-}
-
-/// Rows as a table, printed in portions.
-class Table {
- public:
-  void add(const ordered_json& row) {
-    if (head_.empty())
-      for (const auto& [key, value] : row.items()) head_.push_back(key);
-    std::vector<std::string> cells;
-    for (const auto& key : head_) cells.push_back(row.contains(key) ? cell(key, row[key]) : "");
-    rows_.push_back(std::move(cells));
-    if (rows_.size() == kRowsAtOnce) print();
-  }
-  void print() {
-    if (rows_.empty()) return;
-    std::string text = format_table(head_, rows_);
-    if (printed_) text.erase(0, text.find('\n') + 1);  // one head is enough
-    fmt::print("{}", text);
-    std::fflush(stdout);
-    printed_ = true;
-    rows_.clear();
-  }
-  bool printed() const { return printed_; }
-
- private:
-  std::vector<std::string> head_;
-  std::vector<std::vector<std::string>> rows_;
-  bool printed_ = false;
-};
-
-void ask_for_list(CommandContext& context, const std::string& command, const Arguments& args, std::string_view none) {
-  Table table;
-  const bool good = context.ask(command, args, [&](const std::string& row) {
-    if (context.json)
-      fmt::print("{}\n", row);
-    else
-      table.add(ordered_json::parse(row, nullptr, false));
-  });
-  table.print();
-  if (good && !context.json && !table.printed()) fmt::print("{}\n", none);
-}
 
 /// Asks for a change and prints its last row; progress on the way.
 std::optional<ordered_json> ask_for_change(CommandContext& context, const std::string& command, const Arguments& args) {
@@ -90,7 +41,7 @@ std::optional<ordered_json> ask_for_change(CommandContext& context, const std::s
 void print_row(const CommandContext& context, const ordered_json& row) {
   if (context.json) return fmt::print("{}\n", row.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
   for (const auto& [key, value] : row.items())
-    if (!value.is_string() || !value.get<std::string>().empty()) fmt::print("{:<18} {}\n", key, cell(key, value));
+    if (!value.is_string() || !value.get<std::string>().empty()) fmt::print("{:<18} {}\n", key, cell_text(key, value));
 }
 
 /// How a command is told which messages it is about.
@@ -176,18 +127,19 @@ void add_looks(CLI::App& queue, CommandContext& context) {
   list->callback([&context, limit, which] {
     Arguments args = which->arguments();
     args.emplace("limit", limit->as<std::string>());
-    ask_for_list(context, "queue.list", args, "The queue is empty, or nothing in it is like that.");
+    ask_for_table(context, "queue.list", args, {}, "The queue is empty, or nothing in it is like that.");
   });
   auto* show =
       add_command(queue, "show", "One message: where each recipient stands", "postern queue show 0dw5zgspg2000");
   auto* id = show->add_option("id", "Its id, as 250 gave it")->required();
-  show->callback(
-      [&context, id] { ask_for_list(context, "queue.show", {{"id", id->as<std::string>()}}, "No recipient waits."); });
+  show->callback([&context, id] {
+    ask_for_table(context, "queue.show", {{"id", id->as<std::string>()}}, {}, "No recipient waits.");
+  });
   auto* top = add_command(queue, "top", "Destinations with the most messages, and their last replies",
                           "postern queue top --limit 10");
   auto* most = top->add_option("--limit", "At most this many")->default_val("20")->check(CLI::Range(1, 1'000'000));
   top->callback([&context, most] {
-    ask_for_list(context, "queue.top", {{"limit", most->as<std::string>()}}, "The queue is empty.");
+    ask_for_table(context, "queue.top", {{"limit", most->as<std::string>()}}, {}, "The queue is empty.");
   });
 }
 

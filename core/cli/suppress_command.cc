@@ -3,11 +3,8 @@
 // Entries come by themselves, from bounces and complaints, and by hand. Lists are printed as they come.
 #include <fmt/format.h>
 
-#include <array>
-#include <cstdio>
-
 #include "core/cli/command.h"
-#include "core/control/json_text.h"
+#include "core/cli/row_table.h"
 
 namespace postern {
 
@@ -16,44 +13,9 @@ using Arguments = std::map<std::string, std::string>;
 
 namespace {
 
-constexpr std::size_t kRowsAtOnce = 200;  // whose columns are made as wide as they need
-constexpr std::array kColumns = {"recipient", "scope", "reason", "since", "until", "why"};
-
-/// Rows as a table, in portions under one head.
-class Listing {
- public:
-  void add(const ordered_json& row) {
-    std::vector<std::string> cells;
-    for (const char* column : kColumns) cells.push_back(row.is_object() ? row.value(column, std::string()) : "");
-    rows_.push_back(std::move(cells));
-    if (rows_.size() == kRowsAtOnce) print();
-  }
-  void print() {
-    if (rows_.empty()) return;
-    std::string text = format_table({kColumns.begin(), kColumns.end()}, rows_);
-    if (any_) text.erase(0, text.find('\n') + 1);
-    fmt::print("{}", text);
-    std::fflush(stdout);
-    any_ = true;
-    rows_.clear();
-  }
-  bool any() const { return any_; }
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-  bool any_ = false;
-};
-
 void list_them(CommandContext& context, const Arguments& args) {
-  Listing listing;
-  const bool good = context.ask("suppress.list", args, [&](const std::string& row) {
-    if (context.json)
-      fmt::print("{}\n", row);
-    else
-      listing.add(ordered_json::parse(row, nullptr, false));
-  });
-  listing.print();
-  if (good && !context.json && !listing.any()) fmt::print("Nobody is suppressed, or nobody like that.\n");
+  ask_for_table(context, "suppress.list", args, {"recipient", "scope", "reason", "since", "until", "why"},
+                "Nobody is suppressed, or nobody like that.");
 }
 
 /// A change: what the server says of it, as a line for people or as it is.
