@@ -86,7 +86,6 @@ void take_line(Capabilities& out, std::string_view line) {
 
 Capabilities Capabilities::parse(std::string_view text) {
   Capabilities out;
-  out.esmtp = true;
   take_until(text, '\n');
   while (!text.empty()) take_line(out, trim(take_until(text, '\n')));
   return out;

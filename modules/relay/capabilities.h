@@ -12,7 +12,6 @@
 namespace postern::relay {
 
 struct Capabilities {
-  bool esmtp = false;
   bool pipelining = false;
   bool chunking = false;
   bool binarymime = false;

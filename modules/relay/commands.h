@@ -23,7 +23,7 @@ struct MailLine {
 void append_mail(std::string& out, const Mail& mail, const Capabilities& can, const MailLine& line);
 void append_rcpt(std::string& out, const Recipient& recipient, const Capabilities& can);
 
-/// "XFORWARD NAME=... ADDR=..." in one or two lines, of the attributes that the host knows.
+/// "XFORWARD NAME=... ADDR=..." and "XCLIENT ..." with all attributes that the host knows, each in one line.
 void append_xforward(std::string& out, const ClientInfo& client, std::uint32_t attributes);
 void append_xclient(std::string& out, const ClientInfo& client, std::uint32_t attributes);
 /// The header that begins a connection, version 1 or 2; of an unknown client "UNKNOWN" or LOCAL.

@@ -34,7 +34,7 @@ TlsOutcome::Result result_of(TlsFailure failure) {
 /// A refusal before any mail was spoken of: whatever its class, the host as a whole does not want us now. RFC 7504 §3
 /// and 5xx greetings are final only when no other host says otherwise, which the delivery knows.
 Connection::Failure refused(Stage stage, const Reply& reply) {
-  return {stage, reply, false};
+  return {stage, reply, false, true};
 }
 
 }  // namespace
@@ -174,6 +174,7 @@ Task<std::optional<Connection::Failure>> Connection::handshake(const Opening& op
   }
   if (why.empty()) {
     level_ = decision.level;
+    tls_ = stream_->tls_info();
     report(opening, TlsOutcome::Result::kSuccess, {});
     co_return std::nullopt;
   }
@@ -183,15 +184,14 @@ Task<std::optional<Connection::Failure>> Connection::handshake(const Opening& op
 }
 
 void Connection::report(const Opening& opening, TlsOutcome::Result result, std::string detail) const {
-  opening.policies.report({.domain = opening.way.domain,
+  opening.policies.report({.domain = opening.target.domain,
                            .host = opening.target.name,
                            .source_ip = stream_->local().ip,
                            .host_ip = peer_.ip,
-                           .helo = opening.ehlo,
                            .decision = &opening.target.tls,
                            .result = result,
                            .detail = std::move(detail),
-                           .info = stream_->tls_info()});
+                           .info = tls_});
 }
 
 /// RFC 4954. A password never leaves without TLS, nor for a host that has not proved who it is. What the host says of

@@ -2,8 +2,9 @@
 //
 //   open()  TCP, PROXY header, greeting, EHLO (HELO, LHLO), STARTTLS and EHLO again, AUTH, XCLIENT
 //   send()  one transaction; round trips on a connection that stands:
-//             CHUNKING and PIPELINING   1   MAIL, RCPTs, BDAT LAST and the text in one flight (text up to
-//             single_flight) PIPELINING                2   MAIL, RCPTs, DATA; then the text neither one per command
+//             CHUNKING and PIPELINING   1   MAIL, RCPTs, BDAT LAST and a text up to single_flight in one flight
+//             PIPELINING                2   MAIL, RCPTs, DATA; then the text
+//             neither                       one per command
 //           A small text leaves in one system call with its commands, and its replies come in one read.
 //   quit()  says goodbye
 //
@@ -52,6 +53,7 @@ class Connection {
     Stage stage;
     Reply reply;
     bool retry_plaintext = false;  ///< once more with Opening::plaintext
+    bool said = false;             ///< `reply` is the host's own, to us as a whole
   };
 
   Connection(Executor& executor, const TimeoutSettings& timeout, Protocol protocol, std::size_t single_flight);
@@ -65,8 +67,7 @@ class Connection {
   bool stale() const { return !stream_ || stream_->peer_gone() || !stream_->buffered().empty(); }
   const Capabilities& capabilities() const { return can_; }
   std::uint32_t messages() const { return messages_; }
-  const Endpoint& peer() const { return peer_; }
-  TlsInfo tls_info() const { return stream_ ? stream_->tls_info() : TlsInfo{}; }
+  const TlsInfo& tls_info() const { return tls_; }
   bool secure() const { return stream_ && stream_->secure(); }
 
  private:
@@ -93,6 +94,7 @@ class Connection {
   void put_envelope(Flight& flight);
   Task<void> one_by_one(Flight& flight);
   Task<void> envelope_replies(Flight& flight);
+  bool take_leading(Flight& flight);
   static void take_rcpt(Flight& flight, std::size_t at, const Reply& said);
   Task<void> by_chunk(Flight& flight);
   Task<void> by_data(Flight& flight);
@@ -114,6 +116,7 @@ class Connection {
   Capabilities can_;
   Endpoint peer_;
   TlsLevel level_ = TlsLevel::kNone;
+  TlsInfo tls_;  ///< asked for once: the certificate's fingerprint is made for it
   std::uint32_t messages_ = 0;
   bool usable_ = false;
   bool needs_reset_ = false;  ///< a transaction is open on the other side: RSET goes before the next MAIL

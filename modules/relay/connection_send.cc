@@ -31,7 +31,7 @@ bool done(const Reply& reply) {
 Outcome outcome_of(const Reply& reply, std::string_view to) {
   if (done(reply)) return {Outcome::Kind::kDelivered, reply};
   if (reply.positive()) return {Outcome::Kind::kDeferred, unsound(reply, to)};
-  return {reply.permanent() ? Outcome::Kind::kRefused : Outcome::Kind::kDeferred, reply};
+  return {reply.permanent() ? Outcome::Kind::kRefused : Outcome::Kind::kPutOff, reply};
 }
 
 }  // namespace
@@ -71,7 +71,9 @@ Task<Sent> Connection::send(Mail& mail) {
                     (body == BodyType::kBinaryMime && can_.binarymime && can_.chunking);
   std::string lost;
   try {
-    if (!fits || mail.content.converted()) {
+    if (fits) {
+      mail.content.as_it_is();  // a host before this one may have needed another text
+    } else {
       if (auto converted = co_await mail.content.convert(); !converted) {
         flight.all({Outcome::Kind::kDeferred, {451, "4.3.0", "the message cannot be read: " + converted.error().code}});
         sent.heard = sent.usable = true;
@@ -186,13 +188,17 @@ void Connection::note_reset(const Flight& flight) {
 }
 
 Task<void> Connection::one_by_one(Flight& flight) {
-  if (needs_reset_) co_await ask("RSET", timeout_.mail);
+  if (needs_reset_) {
+    co_await ask("RSET", timeout_.mail);
+    if (!take_leading(flight)) co_return;
+  }
   std::string line;
   if (flight.mail.xforward && can_.xforward) {
     if (auto client = ClientInfo::decode(flight.mail.content.client())) {
       append_xforward(line, *client, can_.xforward);
       line.resize(line.size() - 2);
       co_await ask(line, timeout_.mail);
+      if (!take_leading(flight)) co_return;
     }
   }
   line.clear();
@@ -230,14 +236,22 @@ void Connection::take_rcpt(Flight& flight, std::size_t at, const Reply& said) {
   }
 }
 
+/// A reply to what stands before MAIL. A host that does not forget the transaction before would take our text for that
+/// one's; one that does not want to know where mail came from takes it all the same.
+bool Connection::take_leading(Flight& flight) {
+  flight.sent.heard = true;
+  const bool reset = std::exchange(needs_reset_, false);  // RSET is the first of them
+  if (reply().code != 421 && (!reset || done(reply()))) return true;
+  flight.closing = true;
+  flight.sent.failure = reply().code == 421 ? reply() : unsound(reply(), "RSET");
+  flight.sent.maybe_sent = flight.text_sent && reply().code != 421;
+  return false;
+}
+
 Task<void> Connection::envelope_replies(Flight& flight) {
   for (; flight.leading > 0; --flight.leading) {
     if (!take_reply()) co_await wait_reply(timeout_.mail);
-    flight.sent.heard = true;
-    if (reply().code != 421) continue;
-    flight.closing = true;
-    flight.sent.failure = reply();
-    co_return;
+    if (!take_leading(flight)) co_return;
   }
   if (!take_reply()) co_await wait_reply(timeout_.mail);
   flight.sent.heard = true;
@@ -344,7 +358,13 @@ Task<bool> Connection::put_text(Flight& flight) {
 
 Task<bool> Connection::put_stuffed(Flight& flight) {
   DotStuffer stuffer;
-  const auto put = [this](std::string_view octets) { stream_->put(octets); };
+  std::vector<std::string_view> runs;  // of a piece, from its first long one on
+  const auto put = [&](std::string_view run) {
+    if (runs.empty() && run.size() < kFlushAt)
+      stream_->put(run);
+    else
+      runs.push_back(run);
+  };
   while (true) {
     auto piece = co_await flight.mail.content.next();
     if (!piece) {
@@ -356,6 +376,13 @@ Task<bool> Connection::put_stuffed(Flight& flight) {
     }
     if (piece->empty()) break;
     stuffer.feed(*piece, put);
+    for (const std::string_view run : runs) {
+      if (run.size() >= kFlushAt)
+        co_await stream_->write(run, Deadline::after(timeout_.block));
+      else
+        stream_->put(run);
+    }
+    runs.clear();
     if (stream_->unflushed() >= kFlushAt) co_await stream_->flush(Deadline::after(timeout_.block));
   }
   stuffer.finish(put);

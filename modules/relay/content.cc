@@ -44,7 +44,7 @@ Task<Result<std::string_view>> Content::next() {
       last = raw.empty();
     }
     if (last) at_ = At::kEnd;
-    if (!downgrade_) {
+    if (!converted_) {
       if (raw.empty() && !last) continue;
       co_return raw;
     }
@@ -59,19 +59,18 @@ Task<Result<std::string_view>> Content::next() {
 }
 
 Task<Result<void>> Content::convert() {
-  if (downgrade_) {
+  if (!downgrade_) {
     rewind();
-    co_return Result<void>();
+    MimeReader mime;
+    while (true) {
+      auto piece = co_await next();
+      if (!piece) co_return std::unexpected(piece.error());
+      if (piece->empty()) break;
+      mime.feed(*piece);
+    }
+    downgrade_ = std::make_unique<Downgrade>(mime.finish());
   }
-  rewind();
-  MimeReader mime;
-  while (true) {
-    auto piece = co_await next();
-    if (!piece) co_return std::unexpected(piece.error());
-    if (piece->empty()) break;
-    mime.feed(*piece);
-  }
-  downgrade_ = std::make_unique<Downgrade>(mime.finish());
+  converted_ = true;
   rewind();
   co_return Result<void>();
 }

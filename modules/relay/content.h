@@ -29,9 +29,11 @@ class Content {
   bool header_is_ascii() const;
   std::string_view client() const { return reader_.client(); }
 
-  /// Makes the next pieces 7-bit ones. Reads the whole text once.
+  /// Makes the next pieces 7-bit ones. Reads the whole text, the first time.
   Task<Result<void>> convert();
-  bool converted() const { return downgrade_ != nullptr; }
+  /// Makes them the stored octets again.
+  void as_it_is() { converted_ = false; }
+  bool converted() const { return converted_; }
 
   /// Starts over. Pieces come by next(): views that hold until the following call; empty at the end.
   void rewind();
@@ -47,8 +49,9 @@ class Content {
   explicit Content(MessageReader reader) : reader_(std::move(reader)) {}
   MessageReader reader_;
   std::optional<std::string> header_;
-  std::unique_ptr<Downgrade> downgrade_;
-  enum class At : std::uint8_t { kPrefix, kHeader, kBody, kTail, kEnd } at_ = At::kPrefix;
+  std::unique_ptr<Downgrade> downgrade_;  // kept for the next host that needs it
+  bool converted_ = false;
+  enum class At : std::uint8_t { kPrefix, kHeader, kBody, kEnd } at_ = At::kPrefix;
   std::string piece_;
 };
 

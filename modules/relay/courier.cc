@@ -40,20 +40,41 @@ Courier::Courier(Executor& on, Log its_log, CourierParts its_parts)
       pool(on, parts.outbound->settings),
       random_(on.random()) {}
 
-const SourceSettings* Courier::choose_source(const std::string& pool_name, bool v6) {
+SourceChoice Courier::choose_source(const std::string& pool_name, bool v6) {
   const std::string_view wanted = pool_name.empty() ? "default" : std::string_view(pool_name);
+  std::vector<const SourceSettings*> some;
   std::uint64_t weights = 0;
-  const auto suits = [&](const SourceSettings& one) { return one.pool == wanted && one.address.is_v6() == v6; };
-  for (const SourceSettings& one : outbound.settings.sources)
-    if (suits(one)) weights += one.weight;
-  if (weights == 0) return nullptr;
-  std::uint64_t at = random_.below(weights);
   for (const SourceSettings& one : outbound.settings.sources) {
-    if (!suits(one)) continue;
-    if (at < one.weight) return &one;
-    at -= one.weight;
+    if (one.pool != wanted || one.address.is_v6() != v6 || one.weight == 0) continue;
+    some.push_back(&one);
+    weights += one.weight;
   }
-  return nullptr;
+  if (some.empty()) return {};
+  while (!some.empty()) {
+    std::uint64_t at = random_.below(weights);
+    auto which = some.begin();
+    for (; at >= (*which)->weight; ++which) at -= (*which)->weight;
+    if (parts.warm_up.take(**which, executor.wall())) return {.source = *which};
+    weights -= (*which)->weight;
+    some.erase(which);
+  }
+  note_used_up(wanted);
+  return {.used_up = true};
+}
+
+SourceChoice Courier::named_source(const IpAddress& address) {
+  const SourceSettings* found = nullptr;
+  for (const SourceSettings& one : outbound.settings.sources)
+    if (one.address == address && (!found || found->ehlo.empty())) found = &one;
+  if (!found || parts.warm_up.take(*found, executor.wall())) return {.source = found};
+  note_used_up(found->pool);
+  return {.used_up = true};
+}
+
+/// Once a day: that mail waits for it stands in the queue's log, message by message.
+void Courier::note_used_up(std::string_view name) {
+  const UtcDay today = utc_day(executor.wall());
+  if (std::exchange(told_, today) != today) log.warn("relay.warm_up", {{"pool", name}, {"day", day_text(today)}});
 }
 
 namespace {

@@ -16,6 +16,7 @@
 #include "postern/random.h"
 #include "postern/transport.h"
 #include "sites.h"
+#include "warm_up.h"
 #include "ways.h"
 
 namespace postern::relay {
@@ -45,6 +46,13 @@ struct CourierParts {
   Resolver& dns;
   TlsPolicies& policies;
   RelayMetrics& metrics;
+  WarmUp& warm_up;
+};
+
+/// Where a connection comes from.
+struct SourceChoice {
+  const SourceSettings* source = nullptr;  ///< its message is counted already; null: the system's choice
+  bool used_up = false;                    ///< there are some, and none may send more today
 };
 
 class Courier {
@@ -56,8 +64,10 @@ class Courier {
   Task<std::vector<AttemptResult>> attempt(AttemptRequest request);
   Task<void> drain(Deadline deadline) { return pool.drain(deadline); }
 
-  /// The address to connect from to a host of that family, by weight; nothing: the system's choice.
-  const SourceSettings* choose_source(const std::string& pool_name, bool v6);
+  /// The address to connect from to a host of that family, by weight among those that may send more today.
+  SourceChoice choose_source(const std::string& pool_name, bool v6);
+  /// The one that the plan named.
+  SourceChoice named_source(const IpAddress& address);
 
   Executor& executor;
   const Log log;
@@ -68,7 +78,9 @@ class Courier {
   ConnectionPool pool;
 
  private:
+  void note_used_up(std::string_view name);
   Prng random_;
+  UtcDay told_{};  // the day on which it was last logged that sources are used up
 };
 
 }  // namespace postern::relay

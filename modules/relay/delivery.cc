@@ -1,21 +1,14 @@
-#include "delivery.h"
-
+// Where an attempt goes; what comes of it is in delivery_outcomes.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "commands.h"
-#include "courier.h"
+#include "delivery_parts.h"
 
 namespace postern::relay {
 
 namespace {
-
-constexpr std::uint64_t kSmall = 256 * 1024;  // octets; the time of larger messages says little about a site
-
-AttemptResult::Kind kind_of(const Reply& reply) {
-  return reply.permanent() ? AttemptResult::Kind::kRefused : AttemptResult::Kind::kDeferred;
-}
 
 /// Leaves a site on every way out; what nobody said is said as nothing.
 class Visit {
@@ -34,83 +27,25 @@ class Visit {
 
 }  // namespace
 
-struct Delivery::Batch {
-  std::vector<std::uint32_t> open;  // recipients without a fate
-  DotMark mark;
-  Address sender;
-  unsigned tries = 0;
-  struct Failed {
-    Reply why;
-    std::string host;
-    bool reached;  // it was connected to
-  };
-  std::optional<Failed> temporary, permanent;  // of the hosts that failed the last of each class
-  bool maybe_sent = false;                     // all of it left once, without an answer
-
-  void failed(const Reply& why, std::string host, bool reached) {
-    (why.permanent() ? permanent : temporary) = Failed{why, std::move(host), reached};
+/// Gives the count of a message back that no transaction has used, on every way out.
+class Delivery::Counted {
+ public:
+  Counted(Courier& courier, const Hop& hop) : courier_(courier), hop_(hop) {}
+  ~Counted() {
+    if (hop_.counted) courier_.parts.warm_up.give_back(*hop_.counted, courier_.executor.wall());
   }
-};
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
 
-struct Delivery::Hop {
-  const Target& target;
-  Endpoint to;
-  std::string address;  // as text
-  std::optional<IpAddress> source;
-  std::string ehlo;
-  std::string key;  // of the pool; empty: such connections are not shared
-  bool plaintext = false;
-
-  /// "mx.example.org [192.0.2.1]"; of a literal or a Unix socket its name alone.
-  std::string name() const {
-    return to.is_unix() || target.name.starts_with('[') ? target.name : target.name + " [" + address + "]";
-  }
+ private:
+  Courier& courier_;
+  const Hop& hop_;
 };
 
 Delivery::Delivery(Courier& courier, const AttemptRequest& request, Heading heading)
     : courier_(courier), request_(request), heading_(std::move(heading)) {}
 
 Delivery::~Delivery() = default;
-
-void Delivery::settle(std::uint32_t recipient, AttemptResult::Kind kind, Reply reply, const std::string& host,
-                      bool dsn_handed_on, bool reply_lost) {
-  AttemptResult result;
-  result.recipient = recipient;
-  result.kind = kind;
-  result.reply = std::move(reply);
-  result.host = host;
-  result.dsn_handed_on = dsn_handed_on;
-  result.reply_lost = reply_lost;
-  results_.push_back(std::move(result));
-  RelayMetrics& metrics = courier_.parts.metrics;
-  const unsigned worker = courier_.executor.index();
-  if (kind == AttemptResult::Kind::kDelivered) metrics.delivered.add(worker);
-  if (kind == AttemptResult::Kind::kDeferred) metrics.deferred.add(worker);
-  if (kind == AttemptResult::Kind::kRefused) metrics.refused.add(worker);
-  if (reply_lost) metrics.replies_lost.add(worker);
-}
-
-void Delivery::settle_all(const Reply& reply) {
-  for (const std::uint32_t one : recipients_) settle(one, kind_of(reply), reply, {});
-  courier_.log.info(reply.permanent() ? "relay.refused" : "relay.deferred", {{"id", request_.id.to_string()},
-                                                                             {"domain", heading_.domain},
-                                                                             {"recipients", recipients_.size()},
-                                                                             {"code", reply.code},
-                                                                             {"enhanced", reply.enhanced},
-                                                                             {"why", reply.text}});
-}
-
-void Delivery::send_back(const Admission& admission) {
-  for (const std::uint32_t one : recipients_) {
-    AttemptResult result;
-    result.recipient = one;
-    result.reply = admission.why;
-    result.retry_after = admission.later;
-    result.attempted = false;
-    results_.push_back(std::move(result));
-  }
-  courier_.parts.metrics.busy.add(courier_.executor.index(), recipients_.size());
-}
 
 Task<void> Delivery::run() {
   std::string broke;
@@ -134,7 +69,7 @@ Task<void> Delivery::go() {
   if (way_->dead_end) co_return settle_all(*way_->dead_end);
   const std::shared_ptr<Site> site = courier_.sites.of(way_->site, heading_.route);
   const Admission admission = co_await site->enter(Deadline::after(timeout.line));
-  if (!admission.go) co_return send_back(admission);
+  if (!admission.go) co_return send_back(recipients_, admission);
   Visit visit(*site);
   co_await carry();
   if (troubled_)
@@ -156,9 +91,9 @@ Task<void> Delivery::carry() {
   if (heading_.route && (heading_.route->settings.xclient || heading_.route->settings.proxy != ProxyHeader::kNone)) {
     if (auto client = ClientInfo::decode(content_->client())) client_.emplace(std::move(*client));
   }
-  std::vector<std::uint32_t> left = recipients_;
-  while (!left.empty()) {
-    std::vector<std::uint32_t> some = next_batch(left);
+  for (std::size_t at = 0; at < recipients_.size();) {
+    const std::vector<std::uint32_t> some = next_batch(at);
+    at += some.size();
     const bool everyone = some.size() == request_.envelope.recipients.size();
     const bool verp = heading_.route && heading_.route->settings.verp;
     Batch batch{.open = some,
@@ -170,15 +105,14 @@ Task<void> Delivery::carry() {
   }
 }
 
-std::vector<std::uint32_t> Delivery::next_batch(std::vector<std::uint32_t>& left) const {
+/// Those from that place on who fit into one transaction by our own limits.
+std::vector<std::uint32_t> Delivery::next_batch(std::size_t at) const {
   const RouteSettings* route = heading_.route ? &heading_.route->settings : nullptr;
   std::size_t count =
       route && route->max_recipients ? *route->max_recipients : courier_.outbound.settings.max_recipients;
   if (route && route->verp) count = 1;
-  count = std::min(count, left.size());
-  const std::vector<std::uint32_t> some(left.begin(), left.begin() + static_cast<long>(count));
-  left.erase(left.begin(), left.begin() + static_cast<long>(count));
-  return some;
+  const auto begin = recipients_.begin() + static_cast<long>(at);
+  return {begin, begin + static_cast<long>(std::min(count, recipients_.size() - at))};
 }
 
 /// The hosts by preference; equal ones in another order each time (RFC 5321 §5.1). Configured ones as they stand.
@@ -215,7 +149,7 @@ Task<void> Delivery::try_hosts(Batch& batch) {
 /// False when no further host is to be tried.
 Task<bool> Delivery::try_target(Batch& batch, const Target& target) {
   for (const Endpoint& to : target.endpoints) {
-    if (batch.open.empty() || batch.tries >= courier_.outbound.settings.max_hosts) co_return false;
+    if (!batch.wants_host(courier_.outbound.settings)) co_return false;
     Hop hop{.target = target,
             .to = to,
             .address = to.is_unix() ? to.path : to.ip.to_string(),
@@ -225,28 +159,39 @@ Task<bool> Delivery::try_target(Batch& batch, const Target& target) {
       if (!unreached_) unreached_ = *down;
       continue;
     }
-    const SourceSettings* source = to.is_unix() ? nullptr : courier_.choose_source(way_->source_pool, to.ip.is_v6());
-    if (way_->source && !to.is_unix()) {
-      if (way_->source->is_v6() != to.ip.is_v6()) continue;
-      hop.source = way_->source;
-      for (const SourceSettings& one : courier_.outbound.settings.sources)
-        if (one.address == *hop.source && !one.ehlo.empty()) hop.ehlo = one.ehlo;
-    } else if (source) {
-      hop.source = source->address;
-      if (!source->ehlo.empty()) hop.ehlo = source->ehlo;
-    }
+    if (!to.is_unix() && !take_source(batch, hop)) continue;
     if (!client_)
       hop.key = fmt::format("{}|{}|{}|{}|{}|{}", to.to_string(), hop.source ? hop.source->to_string() : "", hop.ehlo,
                             target.tls.key, way_->credentials, way_->protocol == Protocol::kLmtp ? "lmtp" : "");
     ++batch.tries;
     tried_ = true;
+    const std::string name = hop.name();
     co_await try_address(batch, std::move(hop));
+    settle_doubtful(batch, name);
+    batch.leave_host();
   }
-  co_return !batch.open.empty();
+  co_return batch.wants_host(courier_.outbound.settings);
+}
+
+/// Which address of ours the host will see. False: none is left for it.
+bool Delivery::take_source(Batch& batch, Hop& hop) {
+  const bool v6 = hop.to.ip.is_v6();
+  if (way_->source && way_->source->is_v6() != v6) return false;
+  const SourceChoice choice =
+      way_->source ? courier_.named_source(*way_->source) : courier_.choose_source(way_->source_pool, v6);
+  batch.used_up |= choice.used_up;
+  if (choice.used_up) return false;
+  hop.source = way_->source;
+  hop.chosen = hop.counted = choice.source;
+  if (!choice.source) return true;
+  hop.source = choice.source->address;
+  if (!choice.source->ehlo.empty()) hop.ehlo = choice.source->ehlo;
+  return true;
 }
 
 /// Talks to one address until it has decided about everybody or fails. Several transactions when it limits them.
 Task<void> Delivery::try_address(Batch& batch, Hop hop) {
+  const Counted counted(courier_, hop);
   bool may_reuse = !hop.key.empty();
   while (!batch.open.empty()) {
     const std::size_t before = batch.open.size();
@@ -317,6 +262,7 @@ Task<std::unique_ptr<Connection>> Delivery::connect(Batch& batch, Hop& hop) {
     else
       courier_.sites.reached(hop.to.to_string());
     if (!failed->reply.permanent()) unreached_ = failed->reply;
+    batch.answered |= failed->said && failed->reply.temporary();
     batch.failed(failed->reply, hop.name(), failed->stage != Connection::Stage::kConnect);
     co_return nullptr;
   }
@@ -347,78 +293,14 @@ Task<void> Delivery::hand_over(Batch& batch, Hop& hop, std::unique_ptr<Connectio
             .now = courier_.executor.wall(),
             .xforward = heading_.route && heading_.route->settings.xforward};
   const bool reused = connection->messages() > 0;
+  // The first is counted already; a host that takes few recipients at a time gets the rest, share or not.
+  if (!std::exchange(hop.counted, nullptr) && hop.chosen)
+    (void)courier_.parts.warm_up.take(*hop.chosen, courier_.executor.wall());
   const Instant began = courier_.executor.now();
   const Sent sent = co_await connection->send(mail);
   const Duration took = courier_.executor.now() - began;
   take_outcomes(batch, hop, mail, sent, *connection, reused, took);
   if (!sent.usable) connection.reset();
-}
-
-void Delivery::take_outcomes(Batch& batch, const Hop& hop, const Mail& mail, const Sent& sent,
-                             const Connection& connection, bool reused, Duration took) {
-  RelayMetrics& metrics = courier_.parts.metrics;
-  const unsigned worker = courier_.executor.index();
-  if (sent.heard) {
-    reached_ = true;
-    metrics.transactions.add(worker);
-    metrics.transaction_seconds.observe(worker, took);
-    if (reused) metrics.reused.add(worker);
-    if (content_->size() <= kSmall) took_ = std::max(took_, took);
-  }
-  const std::string host = hop.name();
-  std::size_t delivered = 0, failed = 0;
-  const Reply* good = nullptr;
-  const Reply* bad = nullptr;
-  std::vector<std::uint32_t> open;
-  for (std::size_t at = 0; at < sent.outcomes.size(); ++at) {
-    const Outcome& one = sent.outcomes[at];
-    const std::uint32_t who = mail.recipients[at];
-    if (one.kind == Outcome::Kind::kNone || one.kind == Outcome::Kind::kTooMany) {
-      open.push_back(who);
-      continue;
-    }
-    const bool well = one.kind == Outcome::Kind::kDelivered;
-    const bool lost = one.kind == Outcome::Kind::kReplyLost || (batch.maybe_sent && !well);
-    ++(well ? delivered : failed);
-    (well ? good : bad) = &one.reply;
-    settle(who,
-           well                                  ? AttemptResult::Kind::kDelivered
-           : one.kind == Outcome::Kind::kRefused ? AttemptResult::Kind::kRefused
-                                                 : AttemptResult::Kind::kDeferred,
-           one.reply, host, one.dsn_handed_on, lost);
-  }
-  open.insert(open.end(), batch.open.begin() + static_cast<long>(mail.recipients.size()), batch.open.end());
-  batch.open = std::move(open);
-  batch.maybe_sent |= sent.maybe_sent;
-  if (good) metrics.octets.add(worker, content_->size());
-  if (good) log_result("relay.delivered", batch, hop, connection, delivered, *good, reused, took);
-  if (bad)
-    log_result(bad->permanent() ? "relay.refused" : "relay.deferred", batch, hop, connection, failed, *bad, reused,
-               took);
-  if (!sent.usable) batch.failed(sent.failure, host, true);
-  if (!sent.usable && delivered == 0) troubled_ = true;
-}
-
-void Delivery::log_result(std::string_view event, const Batch& batch, const Hop& hop, const Connection& connection,
-                          std::size_t count, const Reply& reply, bool reused, Duration took) const {
-  if (!courier_.log.enabled(LogLevel::kInfo)) return;
-  const TlsInfo tls = connection.tls_info();
-  courier_.log.info(event, {{"id", request_.id.to_string()},
-                            {"host", hop.target.name},
-                            {"ip", hop.address},
-                            {"route", way_->route},
-                            {"recipients", count},
-                            {"size", content_->size()},
-                            {"tls", tls.version},
-                            {"tls_policy", to_string(hop.target.tls.level)},
-                            {"tls_source", to_string(hop.target.tls.source)},
-                            {"verified", tls.verified != TlsVerified::kNo},
-                            {"reused", reused},
-                            {"tries", batch.tries},
-                            {"took", took},
-                            {"code", reply.code},
-                            {"enhanced", reply.enhanced},
-                            {"reply", reply.text}});
 }
 
 void Delivery::keep_or_end(Hop& hop, std::unique_ptr<Connection> connection) {
@@ -429,25 +311,6 @@ void Delivery::keep_or_end(Hop& hop, std::unique_ptr<Connection> connection) {
     courier_.pool.retire(std::move(connection));
   else
     courier_.pool.put(hop.key, std::move(connection));
-}
-
-/// No host is left. One that may mend decides before one that refused for good.
-void Delivery::settle_rest(Batch& batch) {
-  if (batch.open.empty()) return;
-  const auto& last = batch.temporary ? batch.temporary : batch.permanent;
-  Reply why = last ? last->why : Reply{451, "4.4.1", "no host could be tried"};
-  // Who was not reached has said nothing: he is named in our own words (AttemptResult::host).
-  const std::string host = last && last->reached ? last->host : std::string();
-  if (last && !last->reached && why.text.find(last->host) == why.text.npos) why.text = last->host + ": " + why.text;
-  for (const std::uint32_t one : batch.open) settle(one, kind_of(why), why, host, false, batch.maybe_sent);
-  courier_.log.info(why.permanent() ? "relay.refused" : "relay.deferred", {{"id", request_.id.to_string()},
-                                                                           {"domain", heading_.domain},
-                                                                           {"host", last ? last->host : host},
-                                                                           {"recipients", batch.open.size()},
-                                                                           {"tries", batch.tries},
-                                                                           {"code", why.code},
-                                                                           {"enhanced", why.enhanced},
-                                                                           {"why", why.text}});
 }
 
 }  // namespace postern::relay

@@ -2,8 +2,10 @@
 //
 //   way -> turn at the site -> message from the spool -> for each host, each address: connection (idle or new) -> send
 //
-// A host that fails before it decided about a recipient hands that recipient on to the next one; a host's 4xx or 5xx is
-// the recipient's fate. An idle connection that turns out to be dead costs a new connection, not an attempt.
+// A host that fails before it decided about a recipient hands that recipient on to the next one, and so does one that
+// puts it off with a 4yz, until max_answering_hosts have; a 2yz or 5yz is the recipient's fate. One whose text may be
+// with a host, since all of it left and no reply came, is for no other host. An idle connection that turns out to be
+// dead costs a new connection, not an attempt.
 //
 // Owner: Courier::attempt, for the length of one attempt. Thread: the worker. Errors: results; throws only Cancelled.
 #pragma once
@@ -34,10 +36,12 @@ class Delivery {
  private:
   struct Batch;  // recipients of one transaction after the other
   struct Hop;    // one address, with what is needed to connect
+  class Counted;
+  struct Tally;
 
   Task<void> go();
   Task<void> carry();
-  std::vector<std::uint32_t> next_batch(std::vector<std::uint32_t>& left) const;
+  std::vector<std::uint32_t> next_batch(std::size_t at) const;
   Task<void> try_hosts(Batch& batch);
   std::vector<std::size_t> host_order() const;
   Task<bool> try_target(Batch& batch, const Target& target);
@@ -47,13 +51,17 @@ class Delivery {
   Task<void> hand_over(Batch& batch, Hop& hop, std::unique_ptr<Connection>& connection);
   void take_outcomes(Batch& batch, const Hop& hop, const Mail& mail, const Sent& sent, const Connection& connection,
                      bool reused, Duration took);
+  void take_outcome(Batch& batch, const std::string& host, std::uint32_t who, const Outcome& one, bool maybe_sent,
+                    Tally& tally);
   void keep_or_end(Hop& hop, std::unique_ptr<Connection> connection);
+  void settle_doubtful(Batch& batch, const std::string& host);
   void settle_rest(Batch& batch);
 
   void settle(std::uint32_t recipient, AttemptResult::Kind kind, Reply reply, const std::string& host,
               bool dsn_handed_on = false, bool reply_lost = false);
   void settle_all(const Reply& reply);
-  void send_back(const Admission& admission);
+  void send_back(const std::vector<std::uint32_t>& recipients, const Admission& admission);
+  bool take_source(Batch& batch, Hop& hop);
   void log_result(std::string_view event, const Batch& batch, const Hop& hop, const Connection& connection,
                   std::size_t count, const Reply& reply, bool reused, Duration took) const;
 

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "postern/text_block.h"
+
 namespace postern::relay {
 
 class DotStuffer {
@@ -22,9 +24,22 @@ class DotStuffer {
   void finish(Put&& put);
 
  private:
+  static const char* pass_whole_lines(const char* at, const char* end);
+
   bool line_start_ = true;
   bool cr_ = false;  ///< the last octet was CR; it is written with what follows
 };
+
+/// Over blocks that leave as they are: lines end by CRLF, and no dot begins one, nor what follows the block.
+inline const char* DotStuffer::pass_whole_lines(const char* at, const char* end) {
+  bool after_cr = false;
+  for (; end - at > static_cast<std::ptrdiff_t>(TextBlock::kSize); at += TextBlock::kSize) {
+    const TextBlock block = TextBlock::at(at);
+    if (!block.lines_are_whole(after_cr) || block.dot) break;
+    after_cr = block.ends_in_cr();
+  }
+  return at - (after_cr ? 1 : 0);  // a CR is judged with what follows it
+}
 
 template <class Put>
 void DotStuffer::feed(std::string_view piece, Put&& put) {
@@ -49,6 +64,7 @@ void DotStuffer::feed(std::string_view piece, Put&& put) {
       written = at;
     }
     line_start_ = false;
+    at = pass_whole_lines(at, end);
     const char* lf = next(at, '\n');
     if (!cr || cr < at) cr = next(at, '\r');
     if (lf == end && cr == end) break;

@@ -137,7 +137,7 @@ void FakeHost::command(Peer& peer, const std::string& line) {
   commands.push_back(line);
   std::optional<std::string> said;
   if (answer) said = answer(line);
-  const bool good = !said || said->starts_with("2") || said->starts_with("3");
+  const bool good = !said || said->empty() || said->starts_with("2") || said->starts_with("3");
   const auto is = [&](std::string_view verb) { return starts_with_folded(line, verb); };
   std::string own = "250 2.0.0 ok";
   if (is("EHLO") || is("LHLO")) {
@@ -187,8 +187,9 @@ World::World(std::string settings, SimOptions options)
   REQUIRE(config);
   auto outbound = Outbound::make(config->get<DeliverySettings>(), "here.example", 1, {});
   REQUIRE(outbound);
-  courier =
-      std::make_unique<Courier>(sim.worker(0), log.log(), CourierParts{*outbound, *spool, dns, *policies, metrics});
+  warm_up = std::make_unique<WarmUp>((*outbound)->settings.sources);
+  courier = std::make_unique<Courier>(sim.worker(0), log.log(),
+                                      CourierParts{*outbound, *spool, dns, *policies, metrics, *warm_up});
   nursery = std::make_unique<Nursery>(sim.worker(0));
 }
 

@@ -30,7 +30,6 @@ class DotMark {
   void begin();
   /// Returns when they are durable; begins when nobody did. Errors: the spool's, and queue.recalled.
   Task<Result<void>> durable();
-  bool begun() const { return state_ != nullptr; }
 
  private:
   struct State;
@@ -61,7 +60,8 @@ struct Outcome {
   enum class Kind : std::uint8_t {
     kNone,  ///< the connection failed before its fate was known: another host may be tried
     kDelivered,
-    kDeferred,   ///< 4xx from the host, or something that waiting may mend
+    kPutOff,     ///< 4yz from the host: another host may think otherwise
+    kDeferred,   ///< something that waiting may mend, and no other host
     kRefused,    ///< 5xx
     kTooMany,    ///< the host takes no more recipients in this transaction: at once in another one
     kReplyLost,  ///< all was sent, and no answer came: it may have been delivered
@@ -77,7 +77,7 @@ struct Sent {
   Reply failure;                  ///< why some are kNone
   bool heard = false;             ///< the host said something before it failed
   bool usable = false;            ///< the connection can take another message
-  bool maybe_sent = false;        ///< all of it left, and nobody knows what became of those who are kNone
+  bool maybe_sent = false;        ///< all of it left, and those who are kNone may have been served
 };
 
 }  // namespace postern::relay

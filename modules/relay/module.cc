@@ -51,6 +51,7 @@ class RelayModule final : public Module {
     auto client = make_client_tls({});
     if (!client) return std::unexpected(client.error());
     client_ = std::move(*client);
+    warm_up_ = std::make_shared<WarmUp>(outbound_->settings.sources);
     transport_.couriers.resize(core.runtime.workers());
     tls_.resize(core.runtime.workers());
     return {};
@@ -60,6 +61,7 @@ class RelayModule final : public Module {
     // The state folder is this user's only after privileges were dropped; the first worker to come makes what is in it.
     std::call_once(shared_made_, [this, &worker] {
       shared_ = SharedTls::make(client_, core_->state_dir, outbound_->settings.tls_reports, worker.log);
+      WarmUpKeeper(shared_->env, warm_up_folder(), warm_up_, worker.log).load(utc_day(worker.executor.wall()));
       worker.log.info("relay.ready", {{"routes", outbound_->settings.routes.size()}, {"ehlo", outbound_->ehlo()}});
     });
     Resolver& dns = core_->services.need<Resolvers>().of(worker.executor);
@@ -76,27 +78,46 @@ class RelayModule final : public Module {
                                                .spool = spool,
                                                .dns = dns,
                                                .policies = tls_[worker.index]->policies(),
-                                               .metrics = *metrics_});
+                                               .metrics = *metrics_,
+                                               .warm_up = *warm_up_});
+    if (worker.index != 0) return;
+    keeper_ = std::make_unique<WarmUpKeeper>(shared_->env, warm_up_folder(), warm_up_, worker.log);
+    keeping_ = std::make_unique<Nursery>(worker.executor);
+    keeping_->on_error = [log = worker.log](std::exception_ptr) {
+      log.error("relay.warm_up_write", {{"why", "an unexpected error"}});
+    };
+    keeping_->spawn(keeper_->run());
   }
 
   Task<void> drain(Worker& worker, Deadline deadline) override {
     if (!transport_.couriers[worker.index]) co_return;
     co_await transport_.couriers[worker.index]->drain(deadline);
     co_await tls_[worker.index]->drain(deadline);
+    if (worker.index != 0) co_return;
+    keeping_->cancel();
+    co_await keeping_->join_until(deadline);
+    co_await keeper_->flush();
   }
 
   void stop() override {
     transport_.couriers.clear();
     tls_.clear();
+    keeping_.reset();
+    keeper_.reset();
     shared_.reset();
   }
 
  private:
+  std::string warm_up_folder() const { return core_->state_dir + "/warm-up"; }
+
   Core* core_ = nullptr;
   std::optional<RelayMetrics> metrics_;
   std::shared_ptr<const Outbound> outbound_;
   std::shared_ptr<TlsContext> client_;
   std::unique_ptr<SharedTls> shared_;
+  std::shared_ptr<WarmUp> warm_up_;
+  std::unique_ptr<WarmUpKeeper> keeper_;  // worker 0's, and so is
+  std::unique_ptr<Nursery> keeping_;
   std::once_flag shared_made_;
   std::vector<std::unique_ptr<WorkerTls>> tls_;
   RelayTransport transport_;

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
+
+#include "postern/wait.h"
 
 namespace postern::relay {
 
@@ -70,6 +73,7 @@ Task<bool> StsFinder::wait_for(std::shared_ptr<Known> known, Deadline deadline) 
 Task<StsFinding> StsFinder::find(std::string domain, Deadline deadline) {
   deadline = deadline.fixed(executor_.now());
   const std::shared_ptr<Known> of = known(domain);
+  of->used = executor_.wall();
   while (of->busy)
     if (!co_await wait_for(of, deadline)) co_return finding(*of, "the look-up takes too long", true);
   const Busy busy(of);
@@ -89,9 +93,51 @@ Task<StsFinding> StsFinder::look_up(std::shared_ptr<Known> known, std::string do
   const WallTime now = executor_.wall();
   const StsEntry* entry = known->entry.get();
   const bool counts = entry && !entry->expired(now) && entry->id == *id;
-  if (counts && now < entry->fetched + std::min(kRefresh, entry->policy.max_age / 2)) co_return finding(*known, {});
+  const auto life = counts ? entry->policy.max_age : std::chrono::seconds(0);
+  const auto fresh = refreshing_ ? life - life / 4 : std::min(kRefresh, life / 2);
+  if (counts && now < entry->fetched + fresh) co_return finding(*known, {});
   if (executor_.now() >= known->fetch_again) co_await fetch(known, std::move(domain), *id, deadline);
   co_return finding(*known, known->why);
+}
+
+bool StsFinder::due(const Known& known) const {
+  if (!known.entry || known.busy) return false;
+  const WallTime now = executor_.wall();
+  const StsEntry& entry = *known.entry;
+  return !entry.expired(now) && now < known.used + entry.policy.max_age &&
+         now >= entry.fetched + std::min(kRefresh, entry.policy.max_age / 2);
+}
+
+/// Nobody waits for it meanwhile: what is known counts all the same.
+Task<void> StsFinder::refresh_one(std::shared_ptr<Known> known, std::string domain) {
+  co_await load(known, domain);  // another worker may have been here
+  if (!due(*known) || executor_.now() < known->fetch_again) co_return;
+  const Deadline deadline = Deadline::after(kFetchTimeout).fixed(executor_.now());
+  const DnsAnswer answer = co_await dns_.query("_mta-sts." + domain, RecordType::kTxt, deadline);
+  const auto id = announced_sts_id(answer);
+  // Without a record the known policy counts until it ends, and has no successor.
+  if (id) co_await fetch(known, std::move(domain), *id, deadline);
+}
+
+Task<void> StsFinder::refresh() {
+  std::vector<std::pair<std::string, std::shared_ptr<Known>>> some;
+  for (const auto& [domain, known] : known_)
+    if (some.size() < kMaxRefreshed && due(*known)) some.emplace_back(domain, known);
+  const Instant end = executor_.now() + kRoundTime;
+  for (auto& [domain, known] : some) {
+    if (executor_.now() >= end) co_return;  // the others' turn comes in the next round
+    co_await refresh_one(known, domain);
+  }
+}
+
+Task<void> StsFinder::run() {
+  refreshing_ = true;
+  for (;;) {
+    // Apart from the other workers, so that one of them fetches and the others read what it has stored.
+    const auto spread = executor_.random() % static_cast<std::uint64_t>(Duration(kRound).count() / 4);
+    co_await sleep_for(kRound + Duration(static_cast<std::int64_t>(spread)));
+    co_await refresh();
+  }
 }
 
 Task<void> StsFinder::load(std::shared_ptr<Known> known, std::string domain) {
@@ -100,7 +146,8 @@ Task<void> StsFinder::load(std::shared_ptr<Known> known, std::string domain) {
     const std::string* name = &domain;
     try {
       auto entry = co_await run_blocking(Pool::kDisk, [store, name] { return store->load(*name); });
-      if (entry) known->entry = std::make_shared<const StsEntry>(std::move(*entry));
+      if (entry && (!known->entry || known->entry->fetched < entry->fetched))
+        known->entry = std::make_shared<const StsEntry>(std::move(*entry));
     } catch (const Overloaded&) {
       co_return;  // the next one who asks tries again
     }

@@ -5,6 +5,10 @@
 //   another id, or none known   fetch. When that fails the known one counts until it expires, else there is none
 //   no record              the known one counts until it expires
 //
+// run() fetches anew in the background what is used and has not been fetched for a day (or half its life), so that
+// mail waits for a web server only when a policy is new: find() leaves it the refresh until a quarter of the life is
+// left. Bounded: kMaxRefreshed domains and kRoundTime a round. What another worker has fetched comes from the disk.
+//
 // After a failed fetch none is tried for 5 minutes (§3.3). Two askers of one domain wait for one look-up.
 //
 // Owner: the worker's TlsPolicies. Thread: its worker; the disk is read and written on the disk pool.
@@ -41,10 +45,17 @@ class StsFinder {
   static constexpr Duration kAfterFailure = 5min;
   static constexpr Duration kAfterSuccess = 1min;  ///< a max_age of nothing does not make a fetch of each connection
   static constexpr std::chrono::seconds kRefresh{86'400};
+  static constexpr Duration kRound = 1h;
+  static constexpr Duration kRoundTime = 30min;
+  static constexpr std::size_t kMaxRefreshed = 500;  ///< in a round
 
   StsFinder(Executor& executor, Resolver& dns, HttpClient& http, std::shared_ptr<StsStore> store)
       : executor_(executor), dns_(dns), http_(http), store_(std::move(store)) {}
   Task<StsFinding> find(std::string domain, Deadline deadline);
+  /// Refreshes each kRound, until it is cancelled.
+  Task<void> run();
+  /// One round of it: the policies that count, are due, and were asked for within their own max_age.
+  Task<void> refresh();
 
  private:
   /// What is known of one domain.
@@ -53,6 +64,7 @@ class StsFinder {
     StsFinding::Problem problem = StsFinding::Problem::kNone;
     std::string why;
     Instant fetch_again{};
+    WallTime used{};      ///< last asked for
     bool loaded = false;  ///< the disk was asked
     bool busy = false;    ///< somebody looks it up; `done` tells when he is ready
     Event done;
@@ -61,6 +73,8 @@ class StsFinder {
   std::shared_ptr<Known> known(const std::string& domain);
   Task<bool> wait_for(std::shared_ptr<Known> known, Deadline deadline);
   Task<StsFinding> look_up(std::shared_ptr<Known> known, std::string domain, Deadline deadline);
+  bool due(const Known& known) const;
+  Task<void> refresh_one(std::shared_ptr<Known> known, std::string domain);
   Task<void> load(std::shared_ptr<Known> known, std::string domain);
   Task<void> fetch(std::shared_ptr<Known> known, std::string domain, std::string id, Deadline deadline);
   Task<void> save(std::string domain, std::shared_ptr<const StsEntry> entry);
@@ -71,6 +85,7 @@ class StsFinder {
   HttpClient& http_;
   std::shared_ptr<StsStore> store_;
   std::unordered_map<std::string, std::shared_ptr<Known>> known_;
+  bool refreshing_ = false;  // run() does
 };
 
 }  // namespace postern::relay

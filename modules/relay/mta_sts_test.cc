@@ -243,3 +243,57 @@ TEST_CASE("two who ask at once share one fetch") {
   CHECK_FALSE(hasty->entry);
   CHECK(world.http.asked.size() == 1);
 }
+
+TEST_CASE("a policy that is used is fetched anew in the background, and mail does not wait for it") {
+  StsWorld world;
+  world.publish("one", sts_text("enforce", "mx.example.org"));  // a week
+  Nursery nursery(world.executor);
+  nursery.spawn(world.finder->run());
+  world.find();
+  world.sim.run_for(20h);
+  CHECK(world.http.asked.size() == 1);
+  world.sim.run_for(6h);
+  CHECK(world.http.asked.size() == 2);
+  world.publish("two", sts_text("testing", "mx.example.org"));
+  world.sim.run_for(26h);
+  CHECK(world.http.asked.size() == 3);
+  CHECK(world.find().entry->id == "two");
+  world.http.fail(sts_url("example.org"), "http.connect");
+  world.sim.run_for(36h);
+  const std::size_t before = world.http.asked.size();
+  CHECK(before > 3);  // again each round
+  CHECK(world.find().entry->id == "two");
+  CHECK(world.http.asked.size() == before);
+  nursery.cancel();
+  world.sim.run_until_idle();
+}
+
+TEST_CASE("a policy that nobody asks for any more is left to end") {
+  StsWorld world;
+  world.publish("one", sts_text("enforce", "mx.example.org", "172800"));
+  Nursery nursery(world.executor);
+  nursery.spawn(world.finder->run());
+  world.find();
+  world.sim.run_for(240h);
+  CHECK(world.http.asked.size() >= 2);
+  CHECK(world.http.asked.size() <= 4);
+  nursery.cancel();
+  world.sim.run_until_idle();
+}
+
+TEST_CASE("what another worker has fetched comes from the disk, and the older of two never wins") {
+  StsWorld world;
+  world.publish("one", sts_text("enforce", "mx.example.org"));
+  StsFinder other(world.executor, world.dns, world.http, world.store);
+  world.find();
+  world.run(other.find("example.org", Deadline::after(60s)));
+  CHECK(world.http.asked.size() == 1);
+  world.sim.run_for(25h);
+  world.run(other.refresh());
+  CHECK(world.http.asked.size() == 2);
+  world.run(world.finder->refresh());
+  CHECK(world.http.asked.size() == 2);
+  world.run(world.finder->refresh());
+  CHECK(world.find().entry);
+  CHECK(world.http.asked.size() == 2);
+}

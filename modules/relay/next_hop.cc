@@ -79,28 +79,42 @@ Result<NextHop> parse_next_hop(std::string_view text) {
   return hop;
 }
 
-std::optional<std::string> pattern_fault(std::string_view text) {
-  if (text == "*" || text == "<>") return std::nullopt;
-  if (text.find('@') != text.npos) {
-    if (auto parsed = Address::parse(text); !parsed) return "is not an address: " + parsed.error().to_string();
-    return std::nullopt;
+Result<Pattern> Pattern::parse(std::string_view text) {
+  Pattern out;
+  if (text == "*") return out;
+  if (text == "<>") {
+    out.kind_ = Kind::kNull;
+    return out;
   }
-  if (text.starts_with('.')) text.remove_prefix(1);
-  if (auto parsed = Domain::parse(text); !parsed) return "is not a domain: " + parsed.error().to_string();
-  return std::nullopt;
+  if (text.find('@') != text.npos) {
+    auto address = Address::parse(text);
+    if (!address) return fault("delivery.pattern", "is not an address: " + address.error().to_string());
+    out.kind_ = Kind::kAddress;
+    out.address_ = std::move(*address);
+    return out;
+  }
+  out.kind_ = text.starts_with('.') ? Kind::kBelow : Kind::kDomain;
+  if (out.kind_ == Kind::kBelow) text.remove_prefix(1);
+  auto domain = Domain::parse(text);
+  if (!domain) return fault("delivery.pattern", "is not a domain: " + domain.error().to_string());
+  out.domain_ = std::move(*domain);
+  return out;
 }
 
-bool fits(const Address& address, std::string_view pattern) {
-  if (pattern == "*") return true;
-  if (pattern == "<>") return address.is_null();
-  if (pattern.find('@') != pattern.npos) {
-    const auto parsed = Address::parse(pattern);
-    return parsed && parsed->domain() == address.domain() && equal_folded(parsed->local(), address.local());
+bool Pattern::fits(const Address& address) const {
+  switch (kind_) {
+    case Kind::kAll:
+      return true;
+    case Kind::kNull:
+      return address.is_null();
+    case Kind::kAddress:
+      return address_.domain() == address.domain() && equal_folded(address_.local(), address.local());
+    case Kind::kDomain:
+      return address.domain() == domain_;
+    case Kind::kBelow:
+      return address.domain() != domain_ && address.domain().is_within(domain_);
   }
-  const bool below = pattern.starts_with('.');
-  const auto domain = Domain::parse(below ? pattern.substr(1) : pattern);
-  if (!domain) return false;
-  return below ? address.domain() != *domain && address.domain().is_within(*domain) : address.domain() == *domain;
+  return false;
 }
 
 }  // namespace postern::relay

@@ -5,7 +5,7 @@
 //   smtps://[host]         TLS from the first octet (465)
 //   lmtp://host:24         LMTP over TCP (no MX)         lmtp:unix:/run/lmtp   LMTP over a Unix socket
 //
-// Values; any thread. Errors: Fault "delivery.next_hop" with what is wrong.
+// Values; any thread. Errors: Fault "delivery.next_hop" or "delivery.pattern" with what is wrong.
 #pragma once
 
 #include <optional>
@@ -29,9 +29,20 @@ struct NextHop {
 };
 Result<NextHop> parse_next_hop(std::string_view text);
 
-/// "example.org", ".example.org", "*", "bob@example.org", "<>": what is wrong with it, if anything.
-std::optional<std::string> pattern_fault(std::string_view text);
-/// Whether an address fits a pattern (one without fault). ".example.org" is not example.org itself.
-bool fits(const Address& address, std::string_view pattern);
+/// For which addresses something is: "example.org", ".example.org" (below it, and not itself), "*", "bob@example.org",
+/// "<>".
+class Pattern {
+ public:
+  static Result<Pattern> parse(std::string_view text);
+  bool fits(const Address& address) const;
+  /// Of a pattern that is one whole domain: its name; else null.
+  const std::string* domain() const { return kind_ == Kind::kDomain ? &domain_.ascii() : nullptr; }
+
+ private:
+  enum class Kind : std::uint8_t { kAll, kNull, kAddress, kDomain, kBelow };
+  Kind kind_ = Kind::kAll;
+  Address address_;
+  Domain domain_;
+};
 
 }  // namespace postern::relay

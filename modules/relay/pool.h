@@ -28,7 +28,6 @@ class ConnectionPool final : private TimerNode {
   void put(std::string key, std::unique_ptr<Connection> connection);
   /// Says QUIT and forgets it.
   void retire(std::unique_ptr<Connection> connection);
-  std::size_t idle() const { return idle_.size(); }
   /// Ends all; returns when they are gone, at the latest at the deadline.
   Task<void> drain(Deadline deadline);
 

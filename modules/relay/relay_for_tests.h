@@ -42,7 +42,7 @@ class FakeHost {
   ~FakeHost();
 
   std::vector<std::string> extensions = {"PIPELINING", "SIZE 10000000", "8BITMIME", "CHUNKING", "DSN", "SMTPUTF8"};
-  std::function<std::optional<std::string>(const std::string& line)> answer;  ///< to a command; "" says nothing
+  std::function<std::optional<std::string>(const std::string& line)> answer;  ///< to a command; "" does it in silence
   std::function<std::string(const Taken&)> verdict;                           ///< on a text; LMTP: on each recipient
   std::string greeting = "220 mx.example.org ready";
   bool lmtp = false;
@@ -108,6 +108,7 @@ class World {
   RelayMetrics metrics;
   CaptureLog log;
   std::unique_ptr<StaticTlsPolicies> policies;
+  std::unique_ptr<WarmUp> warm_up;
   std::shared_ptr<const Config> config;
   std::unique_ptr<Courier> courier;
   std::vector<FakeHost*> hosts;

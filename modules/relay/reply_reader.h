@@ -1,8 +1,8 @@
 // Replies of the other side, taken from a Stream's buffer; several that came together cost one read.
 //
 // Shape:  "250-text" lines up to "250 text" (RFC 5321 §4.2). Kept: the code, the enhanced code of RFC 3463 when the
-// lines
-//         begin with one, and up to kMaxText octets of text, lines parted by LF, with what is not printable as '?'.
+//         lines begin with one, and up to kMaxText octets of text, lines parted by LF, with what is not printable as
+//         '?'.
 // Limits: kMaxLine octets of a line (RFC 5321 says 512; real servers write more), kMaxLines lines. What passes them, or
 //         is no reply, ends the connection: kBroken.
 // Thread: the stream's.
@@ -27,8 +27,6 @@ class ReplyReader {
   /// Takes what there is of the next reply. kMore: wait for more octets and come again. kDone: reply() is whole.
   State take(Stream& stream);
   Reply& reply() { return reply_; }
-  /// The last whole reply's lines, as they came behind "250-"; what EHLO says.
-  bool begun() const { return lines_ != 0; }
 
  private:
   State take_line(std::string_view line);

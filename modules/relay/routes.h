@@ -21,6 +21,9 @@ namespace postern::relay {
 struct Route {
   RouteSettings settings;
   std::vector<NextHop> hops;
+  std::vector<Pattern> senders;  ///< empty: all
+
+  bool sender_fits(const Address& sender) const;
 };
 
 class Routes {
@@ -32,14 +35,12 @@ class Routes {
   /// Null when mail goes by MX.
   const Route* find(const Address& sender, const Address& recipient) const;
   const Route* named(std::string_view name) const;
-  bool empty() const { return routes_.empty(); }
 
  private:
-  struct Open {  ///< a pattern that is not an exact domain; an empty one fits all recipients
-    std::string pattern;
+  struct Open {  ///< a pattern that is not an exact domain
+    Pattern pattern;
     std::size_t route;
   };
-  bool sender_fits(const Route& route, const Address& sender) const;
   std::vector<Route> routes_;
   std::unordered_map<std::string, std::vector<std::size_t>, BytesHash, std::equal_to<>> exact_;
   std::vector<Open> open_;  // in the order of routes

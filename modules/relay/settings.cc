@@ -7,6 +7,7 @@
 #include "next_hop.h"
 #include "postern/text.h"
 #include "postern/transport.h"
+#include "utc_day.h"
 
 namespace postern::relay {
 
@@ -30,8 +31,14 @@ std::optional<std::string> check_address(const std::string& text) {
   return std::nullopt;
 }
 
+std::optional<std::string> check_day(const std::string& text) {
+  if (text.empty() || parse_day(text)) return std::nullopt;
+  return "is no day such as 2026-11-22";
+}
+
 std::optional<std::string> check_pattern(const std::string& text) {
-  return pattern_fault(text);
+  if (auto pattern = Pattern::parse(text); !pattern) return pattern.error().detail;
+  return std::nullopt;
 }
 
 std::optional<std::string> check_next_hop(const std::string& text) {
@@ -102,6 +109,17 @@ void describe(Schema<SourceSettings>& s) {
   s.field("weight", &SourceSettings::weight, "Its share. 0: not used now.").range(0, 1000);
   s.field("ehlo", &SourceSettings::ehlo, "The name in EHLO, which should lead to the address. Empty: [delivery] ehlo.")
       .check(check_host_name);
+  s.field("since", &SourceSettings::since,
+          "The day (UTC) on which a new address begins to send, with warm_up; before it nothing leaves from there.")
+      .check(check_day)
+      .example("2026-11-22");
+  s.field("warm_up", &SourceSettings::warm_up,
+          "Messages that may leave from the address on its first day, its second and so on, since a new one that sends "
+          "much at once is taken for a spammer's; after the last of these days there is no limit. What one address may "
+          "not send the others of its pool do; when none may, mail waits. The count outlives a restart.")
+      .items(0, 366)
+      .range(0, 1'000'000'000)
+      .example("50");
 }
 
 void describe(Schema<TimeoutSettings>& s) {
@@ -140,6 +158,11 @@ void describe_limits(Schema<DeliverySettings>& s) {
           "After so many a connection is closed.")
       .range(1, 1'000'000);
   s.field("max_hosts", &DeliverySettings::max_hosts, "Addresses that one attempt tries.").range(1, 100);
+  s.field(
+       "max_answering_hosts", &DeliverySettings::max_answering_hosts,
+       "Of these, how many may put a recipient off with a 4yz before it waits: the next host is tried at once. 1: the "
+       "first one's word counts.")
+      .range(1, 100);
   s.field("max_idle_connections", &DeliverySettings::max_idle_connections,
           "Idle connections that each worker keeps for the next message.")
       .range(0, 10'000);
@@ -220,6 +243,10 @@ void check_settings(const DeliverySettings& settings, Diagnostics& diagnostics) 
     if ((route.xclient || route.xforward || route.proxy != ProxyHeader::kNone) && route.to.empty())
       diagnostics.error(route.origin("name"), "xclient, xforward and proxy are for hosts that `to` names");
   }
+  for (const SourceSettings& source : settings.sources)
+    if (source.warm_up.empty() != source.since.empty())
+      diagnostics.error(source.origin(source.since.empty() ? "warm_up" : "since"),
+                        "since and warm_up stand together: the day that the schedule begins with");
   if (settings.max_back_off < settings.back_off)
     diagnostics.error(settings.origin("max_back_off"), "max_back_off is less than back_off");
 }

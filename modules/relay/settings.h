@@ -43,7 +43,9 @@ struct SourceSettings : Located {
   std::string pool = "default";
   IpAddress address;
   std::uint32_t weight = 1;
-  std::string ehlo;  ///< empty: [delivery] ehlo
+  std::string ehlo;                    ///< empty: [delivery] ehlo
+  std::string since;                   ///< "2026-11-22", with warm_up
+  std::vector<std::uint32_t> warm_up;  ///< messages on the first day, the second, ...; then without limit
 };
 void describe(Schema<SourceSettings>& s);
 
@@ -83,6 +85,7 @@ struct DeliverySettings : Located {
   std::uint32_t max_recipients = 100;
   std::uint32_t max_messages_per_connection = 1000;
   std::uint32_t max_hosts = 6;
+  std::uint32_t max_answering_hosts = 2;
   std::uint32_t max_idle_connections = 200;
   Duration idle_time = 5s;
   Duration back_off = 30s;

@@ -49,8 +49,6 @@ class Site {
   void leave() { gone(); }        ///< it says nothing about the site
 
   bool at_rest() const { return window_.running() == 0 && line_.empty() && back_off_ == Duration::zero(); }
-  const SiteWindow& window() const { return window_; }
-  std::size_t waiting() const { return line_.size(); }
   bool down() const { return back_off_ != Duration::zero(); }
 
  private:
@@ -95,7 +93,6 @@ class Sites {
   void reached(const std::string& address) {
     if (!addresses_.empty()) addresses_.erase(address);
   }
-  std::size_t size() const { return sites_.size(); }
 
  private:
   struct Down {

@@ -69,6 +69,7 @@ class Policies final : public TlsPolicies {
         finder_(parts_.executor, parts_.dns, parts_.http, parts_.store),
         sessions_(make_tls_sessions(kMaxSessions)) {}
   Task<TlsDecision> decide(TlsQuestion question, Deadline deadline) override;
+  Task<void> run() override { return finder_.run(); }
   void report(const TlsOutcome& outcome) override;
 
  private:

@@ -48,7 +48,6 @@ struct PolicyWorld : TlsWorld {
                     .host = "mx.example.org",
                     .source_ip = *IpAddress::parse("192.0.2.9"),
                     .host_ip = *IpAddress::parse("192.0.2.1"),
-                    .helo = "us.example",
                     .decision = &decision,
                     .result = result,
                     .detail = "words",

@@ -22,7 +22,7 @@
 #include "postern/executor.h"
 #include "postern/log.h"
 #include "postern/task.h"
-#include "postern/time.h"
+#include "utc_day.h"
 
 namespace postern::relay {
 
@@ -57,11 +57,6 @@ struct TlsReportCounts {
 
   void add_failure(const TlsReportFailure& failure, std::uint64_t count);
 };
-
-using UtcDay = std::chrono::sys_days;
-inline UtcDay utc_day(WallTime when) {
-  return std::chrono::floor<std::chrono::days>(when);
-}
 
 /// Everything of one day, by domain.
 struct TlsReportDay {

@@ -16,21 +16,6 @@ constexpr std::size_t kDayText = 10;
 
 }  // namespace
 
-std::string day_text(UtcDay day) {
-  const std::chrono::year_month_day date(day);
-  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                     static_cast<unsigned>(date.day()));
-}
-
-std::optional<UtcDay> parse_day(std::string_view text) {
-  if (text.size() != kDayText || text[4] != '-' || text[7] != '-') return std::nullopt;
-  const auto year = to_number<int>(text.substr(0, 4), 1970, 9999);
-  const auto month = to_number<unsigned>(text.substr(5, 2)), day = to_number<unsigned>(text.substr(8, 2));
-  if (!year || !month || !day) return std::nullopt;
-  const auto date = std::chrono::year{*year} / std::chrono::month{*month} / std::chrono::day{*day};
-  return date.ok() ? std::optional(UtcDay(date)) : std::nullopt;
-}
-
 Result<void> TlsReportFiles::prepare() {
   if (const int error = env_.make_dir(folder_)) return fault("tlsrpt.folder", folder_ + ": " + std::strerror(error));
   remove_drafts(env_, folder_);

@@ -43,7 +43,4 @@ class TlsReportFiles {
   std::string folder_;
 };
 
-std::string day_text(UtcDay day);                        ///< "2026-11-22"
-std::optional<UtcDay> parse_day(std::string_view text);  ///< likewise
-
 }  // namespace postern::relay

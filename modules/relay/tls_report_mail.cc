@@ -50,7 +50,7 @@ std::string tls_report_message(const TlsReportMail& mail, std::string_view repor
   // Base64 lines and our own words hold no "=_", so any boundary that begins so is safe.
   const std::string safe = "=_" + hex_encode(mail.report_id).substr(0, 60);
   std::string out = fmt::format(
-      "Date: {}\r\nFrom: TLS reports <{}>\r\nTo: <{}>\r\nMessage-ID: <{}>\r\n"
+      "Date: {}\r\nFrom: TLS reports <{}>\r\nTo: <{}>\r\nMessage-ID: {}\r\n"
       "Subject: Report Domain: {}\r\n Submitter: {}\r\n Report-ID: <{}>\r\n"
       "TLS-Report-Domain: {}\r\nTLS-Report-Submitter: {}\r\nTLS-Required: No\r\nAuto-Submitted: auto-generated\r\n"
       "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary=\"{}\"\r\n\r\n",

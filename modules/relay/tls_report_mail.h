@@ -1,7 +1,7 @@
 // A TLS report as it travels: gzip, its file name, and the message around it (RFC 8460 §5.1-§5.3).
 //
-// The message is complete but for a DKIM signature, which the RFC wants (d= of the submitter, §3): whoever submits it
-// has it signed. `TLS-Required: No` (RFC 8689 §3) lets it through where the very fault that it tells of would stop it.
+// The message is complete but for a DKIM signature, which the RFC wants (d= of the submitter, §3) and which is not made
+// here. `TLS-Required: No` (RFC 8689 §3) lets it through where the very fault that it tells of would stop it.
 // Values; any thread. Errors: "tlsrpt.gzip" when zlib has no memory.
 #pragma once
 
@@ -22,7 +22,7 @@ struct TlsReportMail {
   std::string submitter;  ///< our organisation's domain
   std::string domain;     ///< policy domain
   std::string report_id;
-  std::string message_id;  ///< without angle brackets
+  std::string message_id;  ///< with angle brackets
   UtcDay day{};
   WallTime now{};
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "postern/message.h"
 #include "postern/random.h"
 #include "postern/sync.h"
 #include "postern/wait.h"
@@ -14,10 +15,6 @@ namespace postern::relay {
 namespace {
 
 constexpr std::size_t kIdLength = 16;
-
-Duration until_midnight(WallTime now) {
-  return utc_day(now) + std::chrono::days(1) - now;
-}
 
 }  // namespace
 
@@ -32,7 +29,7 @@ TlsReportMail TlsReporter::mail_for(UtcDay day, const std::string& domain) const
           .submitter = parts_.hostname,
           .domain = domain,
           .report_id = id + "@" + parts_.hostname,
-          .message_id = id + "." + domain.substr(0, 64) + "@" + parts_.hostname,
+          .message_id = make_message_id(parts_.executor.wall(), parts_.executor.random(), parts_.hostname),
           .day = day,
           .now = parts_.executor.wall()};
 }

@@ -2,12 +2,12 @@
 // HTTPS (RFC 8460 §3, §5). Everybody once: who has been told is written down before the next one's turn.
 //
 // A report is made for a domain whose TXT record wants it at that time. Mail goes out through `submit`, which puts a
-// message into the queue. Every target of the record gets the report; when none took it, all are tried again each hour,
-// and a day is given up 48 hours after its end. A random wait after midnight keeps the world's reports
-// apart (§5.5.1).
+// message into the queue. Every target of the record is tried once; only when none took it are all tried again, about
+// each hour, and a day is given up 48 hours after its end. A random wait after midnight keeps the world's reports apart
+// (§5.5.1); a server that starts sends what is due at once.
 //
 // Owner: the module, on worker 0; parts outlive run(). Thread: worker 0; files on the disk pool, gzip on the cpu pool.
-// Errors: logged ("tlsrpt.failed"); throws Cancelled only.
+// Errors: logged ("tlsrpt.failed", "tlsrpt.write", "tlsrpt.given_up"); throws Cancelled only.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,8 @@
 
 namespace postern::relay {
 
-/// A report that is ready to be queued. It wants a DKIM signature and no TLS policy (its header says TLS-Required: No).
+/// A report that is ready to be queued. It goes whatever TLS policy its domain has (its header says TLS-Required: No),
+/// and unsigned, though RFC 8460 §3 wants a DKIM signature: who relays through a signer has one.
 struct OutgoingTlsReport {
   std::string from;  ///< envelope sender
   std::string to;    ///< envelope recipient

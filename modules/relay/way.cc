@@ -5,6 +5,10 @@ namespace postern::relay {
 
 TlsPolicies::~TlsPolicies() = default;
 
+Task<void> TlsPolicies::run() {
+  co_return;
+}
+
 std::string_view to_string(TlsLevel level) {
   switch (level) {
     case TlsLevel::kNone:

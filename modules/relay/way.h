@@ -95,11 +95,10 @@ struct TlsOutcome {
     kStsPolicyInvalid,
     kStsWebpkiInvalid,
   };
-  std::string domain;
+  std::string domain;  ///< TlsQuestion::domain
   std::string host;
   IpAddress source_ip;  ///< ours
   IpAddress host_ip;
-  std::string helo;                       ///< ours
   const TlsDecision* decision = nullptr;  ///< alive during the call
   Result result = Result::kSuccess;
   std::string detail;  ///< the TLS library's words
@@ -112,6 +111,8 @@ class TlsPolicies {
   virtual ~TlsPolicies();
   /// Errors: throws Cancelled only; what cannot be found out becomes a decision (or its refusal).
   virtual Task<TlsDecision> decide(TlsQuestion question, Deadline deadline) = 0;
+  /// Keeps what is known fresh, until it is cancelled. The default has nothing to do.
+  virtual Task<void> run();
   /// Told of each connection on which TLS was tried or missed. Returns at once.
   virtual void report(const TlsOutcome& outcome) = 0;
 };
@@ -125,13 +126,12 @@ enum class Protocol : std::uint8_t { kSmtp, kLmtp };
 struct WayHost {
   MailHost host;  ///< name in ASCII; of an address literal or a Unix socket what to call it in logs
   std::uint16_t port = 25;
-  std::string unix_path;          ///< LMTP over a Unix socket; then there are no addresses
-  bool from_mx = false;           ///< its name came from the DNS, not from a configuration
-  bool mx_authenticated = false;  ///< from_mx: in an answer that was validated
-  std::string domain;             ///< from_mx: whose MX it is
-  bool literal = false;           ///< `fixed` is its address; no DNS
-  std::optional<IpAddress> fixed;
-  bool implicit_tls = false;  ///< TLS from the first octet (submissions, RFC 8314)
+  std::string unix_path;           ///< LMTP over a Unix socket; then there are no addresses
+  bool from_mx = false;            ///< its name came from the DNS, not from a configuration
+  bool mx_authenticated = false;   ///< from_mx: in an answer that was validated
+  std::string domain;              ///< from_mx: whose MX it is
+  std::optional<IpAddress> fixed;  ///< its address; no DNS
+  bool implicit_tls = false;       ///< TLS from the first octet (submissions, RFC 8314)
 };
 
 /// Where mail for one destination goes.

@@ -70,20 +70,9 @@ WayFinder::WayFinder(Executor& executor, Resolver& dns, TlsPolicies& tls, std::s
     : executor_(executor), dns_(dns), tls_(tls), outbound_(std::move(outbound)) {}
 
 template <class T>
-std::shared_ptr<const T> WayFinder::kept(const Shelf<T>& shelf, std::string_view key) const {
-  const auto found = shelf.find(key);
-  return found != shelf.end() && found->second.until > executor_.now() ? found->second.value : nullptr;
-}
-
-template <class T>
 std::shared_ptr<const T> WayFinder::keep(Shelf<T>& shelf, std::string key, T value, Duration time) {
-  if (shelf.size() >= kMaxKept) {
-    std::erase_if(shelf, [now = executor_.now()](const auto& one) { return one.second.until <= now; });
-    if (shelf.size() >= kMaxKept) shelf.clear();
-  }
-  auto shared = std::make_shared<const T>(std::move(value));
-  shelf.insert_or_assign(std::move(key), Kept<T>{shared, executor_.now() + std::min(time, kLongest)});
-  return shared;
+  const Instant now = executor_.now();
+  return shelf.put(std::move(key), std::move(value), now, now + std::min(time, kLongest));
 }
 
 Heading WayFinder::heading(const Address& sender, const Address& recipient, const PlanStep& step) const {
@@ -101,14 +90,16 @@ Heading WayFinder::heading(const Address& sender, const Address& recipient, cons
   } else {
     out.route = outbound_->routes.find(sender, recipient);
   }
-  const bool by_domain = out.gateway.empty() && (!out.route || out.route->settings.to.empty());
-  out.key = fmt::format("{}|{}|{}|{}", out.route ? out.route->settings.name : out.gateway,
-                        by_domain ? out.domain : std::string(), out.tls, option("source"));
+  out.by_mx = out.gateway.empty() && (!out.route || out.route->settings.to.empty());
+  const std::string& name = out.route ? out.route->settings.name : out.gateway;
+  out.key = fmt::format("{}|{}|{}|{}", name, out.by_mx ? out.domain : std::string(), out.tls, option("source"));
+  if (!out.by_mx) out.domain = name;
   return out;
 }
 
 Task<std::shared_ptr<const Way>> WayFinder::find(const Heading& heading, Deadline deadline) {
-  if (auto found = kept(ways_, heading.key)) return Task<std::shared_ptr<const Way>>::ready(std::move(found));
+  if (auto found = ways_.find(heading.key, executor_.now()))
+    return Task<std::shared_ptr<const Way>>::ready(std::move(found));
   return look_up(heading, deadline);
 }
 
@@ -137,7 +128,7 @@ Task<std::shared_ptr<const Way>> WayFinder::look_up(Heading heading, Deadline de
   // What a plan wants may strengthen a route that logs in, and not weaken it.
   if (!heading.tls.empty() && (way.credentials.empty() || proves_host(heading.tls))) way.tls = heading.tls;
   way.source = heading.source;
-  if (!hops.empty())
+  if (!heading.by_mx && !way.dead_end)
     co_await add_hops(way, std::move(hops), deadline);
   else if (!way.dead_end && way.domain.starts_with('['))
     literal(way, heading.domain);
@@ -153,7 +144,7 @@ Task<std::shared_ptr<const Way>> WayFinder::look_up(Heading heading, Deadline de
 /// The hosts of a configured list. A configuration that leads nowhere makes mail wait: its sender cannot help it.
 Task<void> WayFinder::add_hops(Way& way, std::vector<NextHop> hops, Deadline deadline) {
   way.smarthost = true;
-  way.protocol = hops.front().protocol;
+  if (!hops.empty()) way.protocol = hops.front().protocol;
   std::optional<Reply> why;
   for (NextHop& hop : hops) {
     if (hop.protocol != way.protocol) continue;
@@ -166,7 +157,6 @@ Task<void> WayFinder::add_hops(Way& way, std::vector<NextHop> hops, Deadline dea
     host.host.name = hop.unix_path.empty() ? hop.host : "unix:" + hop.unix_path;
     host.port = port_of(hop, outbound_->settings.port);
     host.unix_path = std::move(hop.unix_path);
-    host.literal = hop.address.has_value();
     host.fixed = hop.address;
     host.implicit_tls = hop.implicit_tls;
     way.hosts.push_back(std::move(host));
@@ -222,7 +212,6 @@ void WayFinder::literal(Way& way, const std::string& domain) const {
   WayHost host;
   host.host.name = domain;
   host.port = outbound_->settings.port;
-  host.literal = true;
   host.fixed = address;
   way.hosts.push_back(std::move(host));
 }
@@ -233,7 +222,8 @@ Task<std::shared_ptr<const Target>> WayFinder::target(const Way& way, std::size_
   const int flags = one.from_mx + 2 * require_tls + 4 * one.mx_authenticated + 8 * way.smarthost + 16 * guarded(way);
   std::string key = fmt::format("{}|{}|{}|{}|{}|{}", domain_of(way, one), one.host.name, one.port, way.tls,
                                 static_cast<int>(way.families), flags);
-  if (auto found = kept(targets_, key)) return Task<std::shared_ptr<const Target>>::ready(std::move(found));
+  if (auto found = targets_.find(key, executor_.now()))
+    return Task<std::shared_ptr<const Target>>::ready(std::move(found));
   return look_up_target(std::move(key), way, host, require_tls, deadline);
 }
 
@@ -266,6 +256,7 @@ Task<std::shared_ptr<const Target>> WayFinder::look_up_target(std::string key, W
   const WayHost& host = way.hosts[at];
   Target target;
   target.name = host.host.name;
+  target.domain = domain_of(way, host);
   target.implicit_tls = host.implicit_tls;
   HostAddresses found;
   if (!host.unix_path.empty()) {
@@ -280,7 +271,7 @@ Task<std::shared_ptr<const Target>> WayFinder::look_up_target(std::string key, W
     found = co_await dns_.host_addresses(host.host.name, deadline);
   take_addresses(target, host, found, way.families);
   if (!target.dead_end) {
-    target.tls = co_await tls_.decide({.domain = domain_of(way, host),
+    target.tls = co_await tls_.decide({.domain = target.domain,
                                        .host = host.host,
                                        .addresses = std::move(found),
                                        .port = host.port,

@@ -16,13 +16,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "outbound.h"
 #include "postern/dns.h"
 #include "postern/executor.h"
 #include "postern/pipeline.h"
+#include "shelf.h"
 #include "way.h"
 
 namespace postern::relay {
@@ -30,7 +30,8 @@ namespace postern::relay {
 /// Where a recipient's mail heads, before anybody was asked.
 struct Heading {
   std::string key;               ///< recipients with the same one share transactions
-  std::string domain;            ///< of the recipient, in ASCII
+  std::string domain;            ///< of the recipient, in ASCII; of a route or next hop with hosts of its own its name
+  bool by_mx = true;             ///< the recipient's domain leads the way, and nothing else
   const Route* route = nullptr;  ///< null: none fits
   std::string gateway;           ///< the plan's next hop, when it names no route
   std::string tls;               ///< the plan's word; empty: none
@@ -40,6 +41,7 @@ struct Heading {
 /// One host, ready.
 struct Target {
   std::string name;
+  std::string domain;               ///< whose TLS policies were asked
   std::vector<Endpoint> endpoints;  ///< in the order to try; empty: see `dead_end`
   TlsDecision tls;
   bool implicit_tls = false;
@@ -61,15 +63,6 @@ class WayFinder {
 
  private:
   template <class T>
-  struct Kept {
-    std::shared_ptr<const T> value;
-    Instant until;
-  };
-  template <class T>
-  using Shelf = std::unordered_map<std::string, Kept<T>, BytesHash, std::equal_to<>>;
-  template <class T>
-  std::shared_ptr<const T> kept(const Shelf<T>& shelf, std::string_view key) const;
-  template <class T>
   std::shared_ptr<const T> keep(Shelf<T>& shelf, std::string key, T value, Duration time);
 
   Task<std::shared_ptr<const Way>> look_up(Heading heading, Deadline deadline);
@@ -85,8 +78,8 @@ class WayFinder {
   Resolver& dns_;
   TlsPolicies& tls_;
   std::shared_ptr<const Outbound> outbound_;
-  Shelf<Way> ways_;
-  Shelf<Target> targets_;
+  Shelf<Way> ways_{kMaxKept};
+  Shelf<Target> targets_{kMaxKept};
 };
 
 }  // namespace postern::relay

@@ -177,6 +177,34 @@ TEST_CASE("a hop by MX is judged by its own name, and each of several by its own
   CHECK(asked.questions[1].mx_authenticated);
 }
 
+TEST_CASE("what goes to hosts of a route bears the route's name, and TLS is told by the host that was asked for") {
+  World world("[[delivery.route]]\nname = \"r\"\ndomains = [\"*\"]\nto = [\"[smart.example]:2525\"]\n");
+  world.dns.a("smart.example", "192.0.2.3");
+  FakeHost smart(world, "192.0.2.3", 2525);
+  const PlanStep step;
+  for (const char* domain : {"one.example", "two.example"}) {
+    const Heading heading = world.courier->ways.heading(*Address::parse("a@here.example"),
+                                                        *Address::parse(fmt::format("b@{}", domain)), step);
+    CHECK(heading.domain == "r");
+    CHECK_FALSE(heading.by_mx);
+  }
+  CHECK(only(world, "b@two.example").code == 250);
+  REQUIRE(world.log.count("relay.tls") == 1);  // STARTTLS is not offered
+  CHECK(world.log.last("relay.tls")->field("domain") == "smart.example");
+}
+
+TEST_CASE("a full shelf loses what lay there longest, and nothing else") {
+  Shelf<int> shelf(3);
+  const Instant now{};
+  for (const char* name : {"a", "b", "c"}) shelf.put(name, name[0], now, now + 60s);
+  CHECK(*shelf.put("a", 1, now, now + 60s) == 1);
+  shelf.put("d", 'd', now, now + 60s);
+  CHECK(shelf.find("b", now) == nullptr);
+  for (const char* name : {"a", "c", "d"}) CHECK(shelf.find(name, now) != nullptr);
+  CHECK(*shelf.find("a", now) == 1);
+  CHECK(shelf.find("a", now + 60s) == nullptr);
+}
+
 TEST_CASE("recipients of many domains behind one smarthost share a transaction") {
   World world("[[delivery.route]]\nname = \"all\"\ndomains = [\"*\"]\nto = [\"[192.0.2.3]\"]\n");
   FakeHost smart(world, "192.0.2.3");

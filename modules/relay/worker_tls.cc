@@ -68,7 +68,7 @@ WorkerTls::WorkerTls(Executor& executor, Log log, WorkerTlsParts parts)
     : http_(make_http_client(executor, parts.dns, parts.shared.client,
                              {.allow_private = false, .allow_plain = false, .max_concurrent = kFetches})),
       nursery_(executor) {
-  nursery_.on_error = [log](std::exception_ptr) { log.error("tlsrpt.failed", {{"why", "an unexpected error"}}); };
+  nursery_.on_error = [log](std::exception_ptr) { log.error("relay.error", {{"why", "an unexpected error"}}); };
   if (parts.shared.reports) {
     reports_ = std::make_unique<TlsReportLog>(executor, parts.shared.reports, log);
     nursery_.spawn(reports_->run());
@@ -81,6 +81,7 @@ WorkerTls::WorkerTls(Executor& executor, Log log, WorkerTlsParts parts)
                                  .reports = reports_.get(),
                                  .wanted = parts.outbound.settings.tls,
                                  .log = log});
+  nursery_.spawn(policies_->run());
   if (!parts.shared.reports || executor.index() != 0 || parts.queue == nullptr) return;
   reporter_ = std::make_unique<TlsReporter>(TlsReportParts{
       .executor = executor,
