@@ -105,12 +105,6 @@ class QueueModule final : public Module {
     queue_->set_log(worker.index, worker.log);
     if (worker.index != 0) return;
     if (suppressed_) queue_->shard(0).begin(open_suppressed());
-    if (feedback_)
-      feedback_->begin({.spool = core_->services.need<Spool>(),
-                        .home = worker.executor,
-                        .proof = *proof_,
-                        .spawn = background(),
-                        .log = worker.log});
     queue_->begin();
     begin_pickup(worker);
   }
@@ -142,6 +136,12 @@ class QueueModule final : public Module {
     queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), transport, services.find<Directory>(),
                         teller_.get(), config.get<QueueSettings>(), config.get<SubmissionSettings>());
     queue_->mark_own(worker.executor);
+    if (feedback_)
+      feedback_->begin({.spool = services.need<Spool>(),
+                        .home = core_->runtime.worker(0),
+                        .proof = *proof_,
+                        .spawn = background(),
+                        .log = [this]() -> const Log& { return queue_->shard(0).log(); }});
   }
 
   /// Runs what is to run beside all mail, on worker 0.

@@ -121,12 +121,13 @@ TEST_CASE("mail for the feedback address is read on its way, and delivered whate
   SuppressionList list(env, "/state", world.sim.worker(0), settings);
   const FeedbackProof proof({"a secret of sixteen letters"});
   FeedbackIntake intake(*world.queue, list);
+  const Log log = world.log.log();
   Nursery nursery(world.sim.worker(0));
   intake.begin({.spool = world.spool,
                 .home = world.sim.worker(0),
                 .proof = proof,
                 .spawn = [&](Task<void> task) { nursery.spawn(std::move(task)); },
-                .log = world.log.log()});
+                .log = [&]() -> const Log& { return log; }});
   const auto deliver = [&](std::string recipient, std::string orcpt) {
     QueuedMessage message;
     message.id = world.commit({recipient}, {World::deliver({0}, "fbl")}, false);

@@ -133,4 +133,27 @@ TEST_CASE("a forwarded message is sent with the step's sender, and its failure i
   world.stop();
 }
 
+TEST_CASE("[srs] is read as an administrator writes it, and what is no domain is told of") {
+  ConfigSchemas schemas;
+  schemas.add<SrsSettings>();
+  Diagnostics diagnostics;
+  const auto config = Config::parse(schemas, "postern.toml",
+                                    "[srs]\ndomain = \"srs.example.org\"\nsecret_file = \"/etc/postern/srs.secret\"\n"
+                                    "max_age = \"7d\"\naccept = \"reports\"\n",
+                                    diagnostics);
+  REQUIRE_MESSAGE(config, diagnostics.render());
+  const auto& read = config->get<SrsSettings>();
+  CHECK(read.enabled());
+  CHECK(read.accept == SrsSenders::kReports);
+  CHECK(SrsPaths(read, "/state").file() == "/etc/postern/srs.secret");
+  CHECK(SrsPaths(read, "/state").terms() ==
+        "srs.example.org, from the null sender, MAILER-DAEMON, postmaster, 7 days old at most");
+  CHECK_FALSE(Config::parse(schemas, "postern.toml", "[srs]\ndomain = \"[192.0.2.1]\"\n", diagnostics));
+  Diagnostics none;
+  const auto plain = Config::parse(schemas, "postern.toml", "", none);
+  REQUIRE(plain);
+  CHECK_FALSE(plain->get<SrsSettings>().enabled());
+  CHECK(SrsPaths(plain->get<SrsSettings>(), "/state").file() == "/state/srs.secret");
+}
+
 }  // namespace postern::queue

@@ -15,7 +15,7 @@ void FeedbackIntake::accepted(QueuedMessage message) {
   auto held = std::make_shared<QueuedMessage>(std::move(message));
   parts_->home.post_remote_fn([this, held] {
     if (reading_ < kAtOnce) return parts_->spawn(read(std::move(*held)));
-    parts_->log.warn("suppress.feedback", {{"id", held->id.to_string()}, {"why", "too many reports at one time"}});
+    parts_->log().warn("suppress.feedback", {{"id", held->id.to_string()}, {"why", "too many reports at one time"}});
     inner_.accepted(std::move(*held));
   });
 }
@@ -40,13 +40,13 @@ Task<void> FeedbackIntake::learn(MessageId id) {
   else
     made = std::unexpected(text.error());
   if (!made)
-    parts_->log.info("suppress.feedback",
-                     {{"id", id.to_string()}, {"code", made.error().code}, {"why", made.error().detail}});
+    parts_->log().info("suppress.feedback",
+                       {{"id", id.to_string()}, {"code", made.error().code}, {"why", made.error().detail}});
   else if (*made == 0)
-    parts_->log.info("suppress.feedback",
-                     {{"id", id.to_string()}, {"why", "no complaint about mail proven to be ours"}});
+    parts_->log().info("suppress.feedback",
+                       {{"id", id.to_string()}, {"why", "no complaint about mail proven to be ours"}});
   else
-    parts_->log.info("suppress.complaint", {{"id", id.to_string()}, {"entries", *made}});
+    parts_->log().info("suppress.complaint", {{"id", id.to_string()}, {"entries", *made}});
 }
 
 Task<Result<std::string>> FeedbackIntake::text_of(MessageId id) {

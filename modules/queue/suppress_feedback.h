@@ -23,14 +23,15 @@ class FeedbackIntake final : public Queue {
 
   FeedbackIntake(Queue& inner, SuppressionList& list) : inner_(inner), list_(list) {}
 
-  /// What it needs to read; before that, mail passes unread. `spawn` runs a task on the thread of `home`.
+  /// What it needs to read; before that, mail passes unread. `spawn` and `log` are called on the thread of `home`.
   struct Parts {
     Spool& spool;
     Executor& home;
     const FeedbackProof& proof;
     std::function<void(Task<void>)> spawn;
-    Log log;
+    std::function<const Log&()> log;
   };
+  /// Before any worker accepts mail.
   void begin(Parts parts) { parts_.emplace(std::move(parts)); }
 
   void before_commit(Envelope& envelope, const ClientInfo& client, WallTime now) override {
