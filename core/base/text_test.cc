@@ -89,10 +89,11 @@ TEST_CASE("CRC-32C gives the vectors of RFC 3720 on both ways") {
 
 TEST_CASE("CRC-32C of parts is that of the whole, wherever it is cut") {
   Prng random(3);
-  std::string octets(301, '\0');
+  std::string octets(3701, '\0');  // more than the lanes that are summed side by side
   for (char& c : octets) c = static_cast<char>(random.next());
   const std::uint32_t whole = crc32c_portable(0, octets);
-  for (std::size_t cut = 0; cut <= octets.size(); ++cut) {
+  CHECK(crc32c(0, octets) == whole);
+  for (std::size_t cut = 0; cut <= octets.size(); cut += cut < 301 ? 1 : 17) {
     const std::string_view view(octets);
     CHECK(crc32c(crc32c(0, view.substr(0, cut)), view.substr(cut)) == whole);
   }

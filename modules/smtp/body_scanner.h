@@ -47,6 +47,7 @@ class BodyScanner {
   Step pending(std::string_view input);
   Step bare_cr();
   Step run(std::string_view input);
+  std::size_t pass_whole_lines(std::string_view input, std::size_t at, std::size_t& line_start);
   void end_line(std::size_t octets) {
     line_ += octets;
     if (line_ > longest_) longest_ = line_;

@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <numeric>
 #include <string>
 #include <vector>
+
+#include "postern/random.h"
 
 using postern::smtp::BodyScanner;
 using Framing = BodyScanner::Framing;
@@ -105,4 +108,23 @@ TEST_CASE("a plain text comes out in one piece") {
   const BodyScanner::Step first = scanner.next(text);
   CHECK(first.piece == "From: a\r\n\r\nline\r\nline\r\n");
   CHECK(first.piece.data() == text.data());
+}
+
+TEST_CASE("texts of many lines, with an oddity anywhere, are seen alike in one piece and octet by octet") {
+  std::vector<std::size_t> each(400);
+  std::iota(each.begin(), each.end(), 1);
+  postern::Prng random(11);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text;
+    while (text.size() < 400) text += std::string(random.next() % 90, random.next() % 4 != 0 ? 'x' : '.') + "\r\n";
+    text.resize(400);
+    for (unsigned odd = static_cast<unsigned>(random.next() % 4); odd > 0; --odd)
+      text[random.next() % text.size()] = std::string_view("\r\n.\0\xE9", 5)[random.next() % 5];
+    CAPTURE(shown(text));
+    for (const Framing framing : {Framing::kDots, Framing::kChunks})
+      for (const bool normalize : {false, true}) {
+        const Outcome whole = scan(text, {}, framing, normalize), slow = scan(text, each, framing, normalize);
+        CHECK((whole == slow || (!normalize && whole.bare && slow.bare)));
+      }
+  }
 }
