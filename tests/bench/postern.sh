@@ -1,7 +1,7 @@
 # Postern as a contestant of the shared benchmark (its README says how): as shipped, with pipeline, trail and logging on.
 #   CONTESTANTS=/abs/path/to/tests/bench PEERS="postfix postern" ./run-smtp.sh
 # POSTERN_BUILD names the build folder (default: build/release of this checkout).
-PEER_MODES="discard maildir lmtp relay idle-smtp"
+PEER_MODES="discard maildir lmtp relay idle-smtp far"
 PEER_SMTP_PORT=2521
 PEER_LMTP_PORT=2522
 POSTERN_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -24,6 +24,15 @@ max_connections = 50
 name = \"sink\"
 domains = [\"*\"]
 to = [\"[127.0.0.1]:$SINK_PORT\"]" ;;
+    far)
+      # run-destinations.sh: by MX, to addresses that are kept for benchmarks
+      script=relay ours=local.test
+      leave="[[relay.network]]
+network = \"127.0.0.0/8\"
+reason = \"the benchmark\"
+[delivery]
+max_connections = 50
+allow_private = [\"198.18.0.0/15\"]" ;;
   esac
   printf '%s:%s\n' "user@$ours" '!' >"$PDIR/users"
   cat >"$PDIR/discard.lua" <<'E'
