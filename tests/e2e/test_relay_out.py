@@ -1,4 +1,5 @@
 """Mail leaves: a user's message to another domain goes to a next hop, over TLS, with the hop's answers obeyed."""
+import datetime
 import socket
 import ssl
 import threading
@@ -113,14 +114,15 @@ class Sink:
 
 
 class Leaving(unittest.TestCase):
-    def server(self, port, route="", delivery="", **more):
+    def server(self, port, route="", delivery="", next_port=None, **more):
+        hosts = ", ".join(f'"[{HOST}]:{one}"' for one in (port, next_port) if one)
         extra = f"""
 [delivery]
 {delivery}
 [[delivery.route]]
 name = "sink"
 domains = ["*"]
-to = ["[{HOST}]:{port}"]
+to = [{hosts}]
 {route}
 [queue]
 retry = "1s"
@@ -185,6 +187,34 @@ retry = "1s"
             self.addCleanup(sink.close)
             wait_until(lambda: sink.mails, "the mail at its second try", 40)
             server.wait_queue_empty()
+
+    def test_what_one_hop_puts_off_the_next_one_takes(self):
+        first, second = Sink(), Sink()
+        self.addCleanup(first.close)
+        self.addCleanup(second.close)
+        first.refuse = {"x@far.test": "451 4.7.1 grey", "no@far.test": "550 5.1.1 nobody"}
+        with self.server(first.port, next_port=second.port) as server:
+            server.submit("alice", ["x@far.test", "y@far.test", "no@far.test"], letter(to="x@far.test"))
+            server.wait_queue_empty()
+            self.assertEqual([rcpts for _, rcpts, _ in first.mails], [("y@far.test",)])
+            self.assertEqual([rcpts for _, rcpts, _ in second.mails], [("x@far.test",)])
+            self.assertIn("relay.put_off", server.log())
+
+    def test_a_new_source_sends_its_days_share_and_no_more_after_a_restart(self):
+        sink = Sink()
+        self.addCleanup(sink.close)
+        today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+        source = f'\n[[delivery.source]]\naddress = "{HOST}"\nsince = "{today}"\nwarm_up = [2]\n'
+        with self.server(sink.port, route=source) as server:
+            server.submit("alice", "x@far.test", letter(to="x@far.test"))
+            server.wait_queue_empty()
+            server.stop()
+            server.start()
+            for _ in range(2):
+                server.submit("alice", "x@far.test", letter(to="x@far.test"))
+            server.wait_log("relay.warm_up")
+            wait_until(lambda: server.queued() == 1, "the third to be the only one that waits")
+            self.assertEqual(len(sink.mails), 2)
 
     def test_a_lost_last_reply_is_told_and_the_mail_comes_again(self):
         sink = Sink(extensions=("PIPELINING",))
