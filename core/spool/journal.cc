@@ -171,15 +171,18 @@ bool Journal::disk_is_short() {
   return disk_short_ = is_short();
 }
 
-/// The marks that end something may use all that accepting leaves alone, and a move half of it: it makes room in the
-/// end. Those of attempts, which come again and again, use none.
+/// The marks that end something may use all that accepting leaves alone. A move may use half of it: it makes room in
+/// the end; so may a final dot, without which no mail for others would drain, but which comes with each attempt.
+/// Attempts' own marks use none.
 bool Journal::admit(const JournalRequest& request, std::uint64_t size) {
   const auto kind = request.kind();
   const bool accepts = kind == JournalRequest::Kind::kAccept;
-  if (kind == JournalRequest::Kind::kChange && request.header.type != type_of(Mark::kAttempt)) return true;
-  std::uint64_t reserve = [&] {
+  const bool dot = kind == JournalRequest::Kind::kChange && request.header.type == type_of(Mark::kDotSent);
+  if (kind == JournalRequest::Kind::kChange && !dot && request.header.type != type_of(Mark::kAttempt)) return true;
+  const bool half = dot || kind == JournalRequest::Kind::kMove;
+  const std::uint64_t reserve = [&] {
     std::scoped_lock lock(store_.mutex);
-    return kind == JournalRequest::Kind::kMove ? store_.reserve() / 2 : store_.reserve();
+    return store_.reserve() / (half ? 2 : 1);
   }();
   const bool disk_short = accepts && disk_is_short();
   const bool ok = !disk_short && (has_room(size, reserve) || (take_spare() && has_room(size, reserve)));
@@ -221,6 +224,8 @@ bool Journal::roll() {
   bool retired;
   {
     std::scoped_lock lock(store_.mutex);
+    // What was still read when it was freed may be free by now, and nothing looks while nothing is written.
+    if (store_.spares.empty()) release_segments();
     none = store_.spares.empty();
     const Segment& head = *store_.log.back();
     retired = !store_.retired.empty() && head.used + kEndRecordSize <= head.size;

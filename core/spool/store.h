@@ -23,9 +23,10 @@ using Report = std::function<void(const SpoolReport&)>;
 using SegmentPtr = std::shared_ptr<Segment>;
 
 inline constexpr std::size_t kSpareSlack = 8;  ///< spare segments kept beyond those that are wanted
-inline constexpr std::uint64_t kRoomPerRecipient = 2 * sizeof(RecordHeader);  ///< kept free for its last marks
-inline constexpr std::uint64_t kRoomPerBatch = 3 * kEndRecordSize;            ///< and where each is written by itself
-inline constexpr std::uint64_t kLoneBatches = 4096;                           ///< of which there are so many at most
+/// Kept free for its last marks: what it will be told of, with a note, then that it is done.
+inline constexpr std::uint64_t kRoomPerRecipient = 3 * sizeof(RecordHeader) + kNoteLimit;
+inline constexpr std::uint64_t kRoomPerBatch = 3 * kEndRecordSize;  ///< and where each is written by itself
+inline constexpr std::uint64_t kLoneBatches = 4096;                 ///< of which there are so many at most
 
 struct Store {
   Store(SpoolSettings the_settings, Env& the_env, Report the_report);
