@@ -142,6 +142,7 @@ struct Server::Parts {
   std::unique_ptr<Spool> spool;  ///< as the server sees it
   People people;
   Plaintext policies;
+  relay::WarmUp warm_up{{}};
   std::vector<std::unique_ptr<FakeResolver>> resolvers;
   Couriers couriers;
   std::unique_ptr<Transport> transport;
@@ -176,7 +177,8 @@ void Server::start_relay() {
                                                              .spool = *parts_->spool,
                                                              .dns = *parts_->resolvers.back(),
                                                              .policies = parts_->policies,
-                                                             .metrics = parts_->relay_metrics}));
+                                                             .metrics = parts_->relay_metrics,
+                                                             .warm_up = parts_->warm_up}));
   }
   parts_->transport = planted_transport(world_.plant, parts_->couriers);
 }
