@@ -15,6 +15,7 @@ void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transp
                                Teller* teller, const QueueSettings& settings, const SubmissionSettings& submission) {
   spool_ = &spool;
   store_ = &store;
+  transport_ = transport;
   teller_ = teller;
   routes_ = std::make_unique<Routes>(settings);
   submission_ = submission;
@@ -283,12 +284,24 @@ Task<Shard::Recall> QueueService::recall(MessageId id) {
   co_return Shard::Recall{};
 }
 
+/// What a domain's mail is queued for: itself, or the route that it goes by.
+std::string QueueService::hop_of(const std::string& domain) const {
+  const auto anybody = Address::parse("postmaster@" + domain);
+  if (transport_ == nullptr || !anybody) return domain;
+  Envelope envelope;
+  envelope.recipients.push_back({.address = *anybody, .orcpt = {}});
+  return transport_->next_hop(envelope, PlanStep{.recipients = {0}}, 0);
+}
+
 Task<std::size_t> QueueService::request(std::string destination) {
+  std::vector<std::string> names{destination};
+  if (std::string hop = hop_of(destination); hop != destination) names.push_back(std::move(hop));
   std::size_t count = 0;
-  for (unsigned i = 0; i < shards_.size(); ++i) {
-    const auto number = co_await run_on(runtime_.worker(i), [&] { return shards_[i]->request(destination, &count); });
-    if (number) co_await retry_slices(i, number, &count);
-  }
+  for (const std::string& name : names)
+    for (unsigned i = 0; i < shards_.size(); ++i) {
+      const auto number = co_await run_on(runtime_.worker(i), [&] { return shards_[i]->request(name, &count); });
+      if (number) co_await retry_slices(i, number, &count);
+    }
   co_return count;
 }
 

@@ -63,7 +63,7 @@ class QueueService final : public Queue {
   /// A change of what the spool knows of a message (a route, a release) is to be acted on.
   Task<void> renew(Seed seed);
   Task<Shard::Recall> recall(MessageId id);
-  /// Also of `postern queue retry --destination`.
+  /// `destination`: a domain, or the name of a route or gateway. Also of `postern queue retry --destination`.
   Task<std::size_t> request(std::string destination) override;
 
   /// What the shards must know of a message in the spool; nothing when it has no undone recipient.
@@ -86,6 +86,7 @@ class QueueService final : public Queue {
   Task<void> begin_on_worker();
   Task<bool> may_sweep();
   Task<void> release_others(unsigned but, std::uint32_t hash);
+  std::string hop_of(const std::string& domain) const;
   unsigned owner_of(MessageId id) const;
   unsigned owner_of(const Seed& seed) const;
 
@@ -93,6 +94,7 @@ class QueueService final : public Queue {
   QueueMetrics metrics_;
   Spool* spool_ = nullptr;
   MailStore* store_ = nullptr;
+  Transport* transport_ = nullptr;
   Teller* teller_ = nullptr;
   std::unique_ptr<Routes> routes_;
   Collected collected_;

@@ -72,9 +72,10 @@ void describe(Schema<QueueSettings>& s) {
           "others are read from the spool again.")
       .range(0, 1'000'000);
   s.field("delivered_to", &QueueSettings::delivered_to, "Put a Delivered-To field above mail for local mailboxes.");
-  s.table_field("routes", &QueueSettings::routes,
-                "By destination (a domain, \".example.org\" for all names below it, or a gateway as it is written in a "
-                "route): what is different there.");
+  s.table_field(
+      "routes", &QueueSettings::routes,
+      "By destination (a domain, \".example.org\" for all names below it, the name of a [[delivery.route]] that "
+      "has hosts of its own, or a gateway as a script writes it): what is different there.");
   s.check([](const QueueSettings& settings, Diagnostics& diagnostics) {
     if (auto parsed = parse_schedule(settings.retry); !parsed)
       fault_in_text(settings, "retry", parsed.error(), diagnostics);

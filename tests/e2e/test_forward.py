@@ -87,13 +87,13 @@ class Etrn(unittest.TestCase):
         self.addCleanup(sink.close)
         extra = f"""
 [[delivery.route]]
-name = "sink"
-domains = ["*"]
+name = "branch"
+domains = ["branch.test"]
 to = ["[{HOST}]:{sink.port}"]
-[queue.routes."branch.test"]
+[queue.routes."branch"]
 release = "on request"
 """
-        etrn = f'[[smtp.listener.etrn]]\ndomains = ["branch.test"]\nnetworks = ["{HOST}/32"]\n'
+        etrn = '[[smtp.listener.etrn]]\ndomains = ["branch.test"]\nnetworks = ["127.0.0.1/32"]\n'
         with Server(extra, script=SCRIPT, listener_extra={"mx": etrn}) as server:
             server.submit("alice", "x@branch.test", letter(to="x@branch.test"))
             wait_until(lambda: server.queued() == 1, "the mail in the queue")
