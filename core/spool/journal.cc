@@ -150,7 +150,10 @@ bool Journal::has_room(std::uint64_t size, std::uint64_t reserve) {
   const Segment& head = *store_.log.back();
   std::uint64_t usable = store_.settings.segment_size - kHeaderRoom - kTailRoom;
   std::uint64_t rest = head.size - std::min(head.size, head.used + kTailRoom);
-  std::uint64_t others = (store_.spares.size() + store_.retired.size()) * usable;
+  // One that is still read may be for as long as a slow host takes its mail.
+  const auto unread = std::ranges::count_if(
+      store_.retired, [](const SegmentPtr& segment) { return segment->pins.load(std::memory_order_acquire) == 0; });
+  const std::uint64_t others = (store_.spares.size() + static_cast<std::uint64_t>(unread)) * usable;
   // What does not fit into the head is lost to this message.
   std::uint64_t room = rest >= size ? rest - size + others : others >= size ? others - size : 0;
   return room >= reserve;
