@@ -1,4 +1,4 @@
-// Mailets that settle where mail goes: go, deliver, relay, discard, quarantine, hold.
+// Mailets that settle where mail goes, and when: go, deliver, relay, discard, quarantine, hold, priority.
 #include <fmt/format.h>
 
 #include "postern/transport.h"
@@ -69,6 +69,15 @@ std::shared_ptr<Action> hold(Arguments& arguments) {
   return std::make_shared<Fixed>("hold", std::move(result), false);
 }
 
+std::shared_ptr<Action> priority(Arguments& arguments) {
+  const auto wanted = arguments.integer("priority", -9, 9);  // RFC 6710 §4.1
+  if (!wanted) arguments.complain("needs priority");
+  return doing("priority", [level = static_cast<std::int8_t>(wanted.value_or(0))](const RuleCall& call) {
+    call.transaction.envelope.priority = level;
+    call.effects.trail().fact(call.stage, "priority", std::to_string(level));
+  });
+}
+
 }  // namespace
 
 void declare_routes(RuleRegistry& rules) {
@@ -98,6 +107,15 @@ void declare_routes(RuleRegistry& rules) {
                  });
   declare_action(rules, "hold", "Delays what the following rules decide.", "act.hold \"10m\"", "none",
                  {{"duration", "duration", "seconds, or a text with a unit", true, 0}}, hold);
+  declare_action(
+      rules, "priority",
+      "Gives the mail a priority among those that wait for a connection, and with the next server (RFC 6710).",
+      "act.priority(-3)", "none",
+      {{"priority", "integer",
+        "from -9, last, to 9, first. A mail has one: it is the whole mail's, for whichever recipients the "
+        "rule runs",
+        true, 0}},
+      priority);
 }
 
 }  // namespace postern::mailets

@@ -34,6 +34,15 @@ TEST_CASE("relay takes every word for TLS that a route takes") {
   CHECK(complaint.contains("dane-or-mta-sts-or-opportunistic"));
 }
 
+TEST_CASE("a priority is the mail's, for whomever its rule ran") {
+  Mail m;
+  CHECK(m.act("priority", value(-3), only(1))->kind == ActionResult::Kind::kNext);
+  CHECK(m.mail.envelope.priority == -3);
+  CHECK(m.select("has_priority", table({{"at_most", value(-1)}})) == "0-2");
+  CHECK(m.complaint("priority") == "needs priority");
+  CHECK(m.complaint("priority", value(-10)) == "priority must be from -9 to 9");
+}
+
 TEST_CASE("refusals carry code, enhanced code and text") {
   Mail m;
   CHECK(m.act("bounce", list("5.7.1", "no"))->verdict.reply == Reply{550, "5.7.1", "no"});

@@ -38,6 +38,8 @@ class Arguments {
   /// A note's value: boolean, number or string.
   NoteValue note(std::string_view key, NoteValue otherwise);
   bool given(std::string_view key) const { return find(key) != nullptr; }
+  /// By its key, not by its place: for what stands beside a list of any length.
+  bool named(std::string_view key) const { return named_ && named_->contains(key); }
 
   void complain(std::string what);
   /// A fault when anything was wrong or nobody took an argument.

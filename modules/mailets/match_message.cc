@@ -1,7 +1,10 @@
-// Matchers about the message: its header, size, notes, and how often it has passed.
+// Matchers about the message: its header, size, priority, notes, and how often it has passed. Those that need its parts
+// are in match_parts.cc.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <map>
 #include <mutex>
 
@@ -107,6 +110,51 @@ std::shared_ptr<Matcher> has_mime_type(Arguments& arguments) {
   });
 }
 
+ParameterizedValue content_type(const RuleCall& call) {
+  return parse_parameters(header_of(call).value("Content-Type"));
+}
+
+/// "application/pkcs7-mime" and "application/x-pkcs7-mime", its name of old, for `what` = "pkcs7-mime".
+bool is_pkcs7(std::string_view type, std::string_view what) {
+  return type == std::string("application/").append(what) || type == std::string("application/x-").append(what);
+}
+
+bool has_parameter(const ParameterizedValue& type, std::string_view name,
+                   std::initializer_list<std::string_view> values) {
+  const std::string* given = type.find(name);
+  return given && std::ranges::any_of(values, [&](std::string_view one) { return equal_folded(*given, one); });
+}
+
+/// RFC 8551 §3.5: a clear text with its signature beside it, or one that is wrapped in the signature.
+bool is_smime_signed(const RuleCall& call) {
+  const ParameterizedValue type = content_type(call);
+  if (type.value == "multipart/signed")  // OpenPGP has it too (RFC 3156 §5)
+    return has_parameter(type, "protocol", {"application/pkcs7-signature", "application/x-pkcs7-signature"});
+  return is_pkcs7(type.value, "pkcs7-signature") ||
+         (is_pkcs7(type.value, "pkcs7-mime") && has_parameter(type, "smime-type", {"signed-data"}));
+}
+
+/// RFC 8551 §3.3, §3.4.
+bool is_smime_encrypted(const RuleCall& call) {
+  const ParameterizedValue type = content_type(call);
+  return is_pkcs7(type.value, "pkcs7-mime") &&
+         has_parameter(type, "smime-type", {"enveloped-data", "authenveloped-data"});
+}
+
+constexpr std::int64_t kLowest = -9, kHighest = 9;  // RFC 6710 §4.1
+
+std::shared_ptr<Matcher> has_priority(Arguments& arguments) {
+  const auto exact = arguments.integer("priority", kLowest, kHighest);
+  const auto low = arguments.integer("at_least", kLowest, kHighest);
+  const auto high = arguments.integer("at_most", kLowest, kHighest);
+  if (exact ? low || high : !low && !high) arguments.complain("needs either priority, or at_least and at_most");
+  return whole_mail("has_priority", [low = exact ? *exact : low.value_or(kLowest),
+                                     high = exact ? *exact : high.value_or(kHighest)](const RuleCall& call) {
+    const std::int64_t priority = call.transaction.envelope.priority.value_or(0);
+    return priority >= low && priority <= high;
+  });
+}
+
 const NoteValue* note_of(const RuleCall& call, std::size_t recipient, const std::string& name) {
   const Transaction& mail = call.transaction;
   if (recipient < mail.recipient_notes.size())
@@ -165,6 +213,22 @@ void declare_at_most(RuleRegistry& rules) {
                   });
 }
 
+void declare_smime_and_priority(RuleRegistry& rules) {
+  declare_matcher(
+      rules, "is_smime_signed", "All, if the message says that it is signed by S/MIME; the signature is not checked.",
+      "match.is_smime_signed", "none", {}, [](Arguments&) { return whole_mail("is_smime_signed", is_smime_signed); });
+  declare_matcher(rules, "is_smime_encrypted",
+                  "All, if the message says that it is encrypted by S/MIME, in its parameter smime-type.",
+                  "match.is_smime_encrypted", "none", {},
+                  [](Arguments&) { return whole_mail("is_smime_encrypted", is_smime_encrypted); });
+  declare_matcher(rules, "has_priority", "All, if the mail's priority in the queue is this, or in these bounds.",
+                  "match.has_priority { at_least = 3 }", "none",
+                  {{"priority", "integer", "from -9 to 9; mail that was given none has 0", false, 0},
+                   {"at_least", "integer", "the lowest that is selected"},
+                   {"at_most", "integer", "the highest that is selected"}},
+                  has_priority);
+}
+
 }  // namespace
 
 void declare_message_matchers(RuleRegistry& rules) {
@@ -172,6 +236,7 @@ void declare_message_matchers(RuleRegistry& rules) {
                   "All, if the mail has at least this many Received fields: the loop guard (RFC 5321 section 6.3).",
                   "match.relay_limit(100)", "none", {{"count", "integer", "Received fields", true, 0}}, relay_limit);
   declare_at_most(rules);
+  declare_smime_and_priority(rules);
   declare_matcher(rules, "size_over", "All, if the message is larger.", "match.size_over \"25 MiB\"", "none",
                   {{"size", "size", "octets, or a text with a unit", true, 0}}, size_over);
   declare_matcher(rules, "has_header", "All, if the header has this field, with this value if one is given.",

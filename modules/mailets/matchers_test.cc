@@ -125,6 +125,61 @@ TEST_CASE("messages are matched by header, size, notes and loops") {
   CHECK(m.select("is_marked_as_spam") == "0,2");
 }
 
+TEST_CASE("S/MIME is known by what the message says of itself") {
+  Mail m;
+  const auto of = [&](const std::string& type) {
+    m.text("Content-Type: " + type + "\r\n");
+    return std::string(m.select("is_smime_signed").empty() ? "" : "signed") +
+           (m.select("is_smime_encrypted").empty() ? "" : "encrypted");
+  };
+  CHECK(of("multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=sha-256; boundary=b") == "signed");
+  CHECK(of("multipart/signed; protocol=\"application/X-PKCS7-signature\"; boundary=b") == "signed");
+  CHECK(of("multipart/signed; protocol=\"application/pgp-signature\"; boundary=b") == "");
+  CHECK(of("multipart/signed; boundary=b") == "");
+  CHECK(of("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m") == "signed");
+  CHECK(of("Application/X-Pkcs7-Mime; smime-type=Enveloped-Data; name=smime.p7m") == "encrypted");
+  CHECK(of("application/pkcs7-mime; smime-type=authEnveloped-data; name=smime.p7m") == "encrypted");
+  CHECK(of("application/pkcs7-mime; smime-type=certs-only; name=smime.p7c") == "");
+  CHECK(of("application/pkcs7-mime; name=smime.p7m") == "");
+  CHECK(of("text/plain; smime-type=enveloped-data") == "");
+}
+
+TEST_CASE("priorities are compared, and mail that was given none has 0") {
+  Mail m;
+  CHECK(m.select("has_priority", value(0)) == "0-2");
+  CHECK(m.select("has_priority", table({{"at_least", value(1)}})) == "");
+  CHECK(m.select("has_priority", table({{"at_most", value(-1)}})) == "");
+  m.mail.envelope.priority = 4;
+  CHECK(m.select("has_priority", value(0)) == "");
+  CHECK(m.select("has_priority", value(4)) == "0-2");
+  CHECK(m.select("has_priority", table({{"at_least", value(3)}, {"at_most", value(4)}})) == "0-2");
+  CHECK(m.select("has_priority", table({{"at_least", value(5)}})) == "");
+  CHECK(m.complaint("has_priority") == "needs either priority, or at_least and at_most");
+  CHECK(
+      m.complaint("has_priority", table({{"priority", value(1)}, {"at_most", value(2)}})).starts_with("needs either"));
+  CHECK(m.complaint("has_priority", value(10)) == "priority must be from -9 to 9");
+}
+
+TEST_CASE("mail that the server made itself is known by its session, which no client can have") {
+  SessionState report("report-1");
+  report.client.role = SessionRole::kLocal;
+  report.client.listener = "report";
+  Mail m;
+  Transaction made(report);
+  made.envelope = m.mail.envelope;
+  const auto ours = m.matcher("sent_by_mailet");
+  const auto selected = [&] {
+    return m.run(ours->match({made, RecipientSet::all(3), m.effects, Stage::kMessage}))->to_string();
+  };
+  CHECK(selected() == "0-2");
+  CHECK(m.select(ours) == "");
+  report.client.role = SessionRole::kMx;
+  CHECK(selected() == "");
+  report.client.role = SessionRole::kLocal;
+  report.client.listener = "pickup";
+  CHECK(selected() == "");
+}
+
 TEST_CASE("at_most counts by name, across rules") {
   Mail m;
   const auto a = m.matcher("at_most", ScriptValue{ScriptValue::List{value(2), value("x")}, {}});
@@ -181,8 +236,8 @@ TEST_CASE("every rule is documented, and names of rooms to come are known") {
   };
   for (const std::string_view name : m.rules->matchers()) check(*m.rules->matcher(name));
   for (const std::string_view name : m.rules->actions()) check(*m.rules->action(name));
-  CHECK(m.rules->matchers().size() >= 37);
-  CHECK(m.rules->actions().size() >= 23);
+  CHECK(m.rules->matchers().size() >= 44);
+  CHECK(m.rules->actions().size() >= 27);
   CHECK(m.rules->future("dkim_sign") == "DKIM");
   CHECK(m.rules->future("deliver").empty());
   CHECK(m.rules->matcher("spf") == nullptr);

@@ -11,11 +11,15 @@ void declare_all(RuleRegistry& rules) {
   declare_sender_matchers(rules);
   declare_client_matchers(rules);
   declare_message_matchers(rules);
+  declare_part_matchers(rules);
   declare_routes(rules);
   declare_refusals(rules);
   declare_header_actions(rules);
   declare_recipient_actions(rules);
+  declare_rewrite(rules);
   declare_note_actions(rules);
+  declare_limit_actions(rules);
+  declare_bounce_actions(rules);
   declare_future(rules);
 }
 

@@ -16,11 +16,15 @@ void declare_recipient_matchers(RuleRegistry& rules);  // match_recipient.cc
 void declare_sender_matchers(RuleRegistry& rules);     // match_sender.cc
 void declare_client_matchers(RuleRegistry& rules);     // match_client.cc
 void declare_message_matchers(RuleRegistry& rules);    // match_message.cc
+void declare_part_matchers(RuleRegistry& rules);       // match_parts.cc
 void declare_routes(RuleRegistry& rules);              // act_route.cc
 void declare_refusals(RuleRegistry& rules);            // act_refuse.cc
 void declare_header_actions(RuleRegistry& rules);      // act_header.cc
 void declare_recipient_actions(RuleRegistry& rules);   // act_recipient.cc
+void declare_rewrite(RuleRegistry& rules);             // act_rewrite.cc
 void declare_note_actions(RuleRegistry& rules);        // act_note.cc
+void declare_limit_actions(RuleRegistry& rules);       // act_limit.cc
+void declare_bounce_actions(RuleRegistry& rules);      // act_bounce_report.cc
 void declare_future(RuleRegistry& rules);              // future.cc
 void declare_all(RuleRegistry& rules);
 

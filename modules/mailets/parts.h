@@ -1,0 +1,38 @@
+// Looking at the parts of a message while rules run: the body is read back from the draft piece by piece, and nothing
+// of it is kept but what a seeker keeps.
+//
+// Each look reads the message from its start until the seeker has what it wants; a mail without a body (no draft, as in
+// tests of scripts) has one empty part. A message of more parts, or deeper ones, than MimeLimits has is not seen whole.
+//
+// Thread: the worker of the transaction. Errors: those of Draft::read_body ("spool.*"), as the rule's fault.
+// Cost:   linear in the message; other work of the loop runs between each kPiecesPerTurn pieces.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "postern/mime.h"
+#include "postern/pipeline.h"
+
+namespace postern::mailets {
+
+/// What is looked for. `found_` ends the look.
+class PartSeeker : public MimeSink {
+ public:
+  bool found() const { return found_; }
+  void on_part(const MimePart&) override {}
+  void on_body(const MimePart&, std::string_view) override {}
+  void on_part_end(const MimePart&) override {}
+
+ protected:
+  ~PartSeeker() = default;
+  bool found_ = false;
+};
+
+inline constexpr std::size_t kPieceSize = 64 * 1024;  ///< octets of a body read at once
+inline constexpr int kPiecesPerTurn = 4;  ///< of a body in memory, before others on the loop have their turn
+
+/// Shows a message to `seeker`, until it has found something. False: a limit kept a part of it from being seen.
+Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker);
+
+}  // namespace postern::mailets
