@@ -38,7 +38,7 @@ std::optional<WallTime> wall(const Moment& m) {
 Moment split(WallTime when) {
   // What no date can write (a damaged record) is shown as the nearest that can.
   constexpr WallTime kFirst = std::chrono::sys_days(std::chrono::year(0) / 1 / 1);
-  constexpr WallTime kLast = std::chrono::sys_days(std::chrono::year(9999) / 12 / 31);
+  constexpr WallTime kLast = std::chrono::sys_days(std::chrono::year(9999) / 12 / 31) + days(1) - seconds(1);
   when = std::clamp(when, kFirst, kLast);
   const auto day = std::chrono::floor<days>(when);
   const std::chrono::year_month_day date(day);
