@@ -314,6 +314,7 @@ void open_libraries(lua_State* L) {
   open_objects(L);
   open_effects(L);
   open_rules(L);
+  open_text(L);
   lua_settop(L, 0);
 }
 

@@ -211,7 +211,13 @@ void push_frozen_form(lua_State* L, int table) {
   lua_setfield(L, form, "__newindex");
   lua_pushcfunction(L, frozen_length);
   lua_setfield(L, form, "__len");
-  if (lua_getmetatable(L, table) == 0) lua_pushboolean(L, 0);
+  if (lua_getmetatable(L, table) == 0) {
+    lua_pushboolean(L, 0);
+  } else {
+    lua_pushliteral(L, "__metatable");  // what was protected before stays so
+    lua_rawget(L, -2);
+    lua_remove(L, lua_isnil(L, -1) ? -1 : -2);
+  }
   lua_setfield(L, form, "__metatable");
   lua_pushboolean(L, 1);
   lua_rawsetp(L, form, &kMark);

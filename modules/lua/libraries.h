@@ -25,6 +25,7 @@ void open_effects(lua_State* L);     // effects_library.cc: dns, log, clock, ran
 void open_verdicts(lua_State* L);    // verdicts.cc
 void open_objects(lua_State* L);     // objects.cc, addresses.cc: what hooks are handed
 void open_rules(lua_State* L);       // rules_library.cc: match, act, pipeline, on, waive
+void open_text(lua_State* L);        // text_library.h: re, ipset, domainset, map, json, base64, hex, hash, time
 
 /// Pushes the table `postern`.
 void push_postern(lua_State* L);

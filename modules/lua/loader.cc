@@ -184,27 +184,61 @@ void Loader::require(lua_State* L, std::string_view name) {
     luaL_error(L, "'%s' is no name of a script: letters, digits, _ and -, folders divided by dots",
                std::string(name).c_str());
   relative += ".lua";
+  std::filesystem::path file;
+  switch (find(relative, file)) {
+    case Found::kNowhere:
+      luaL_error(L, "there is no script '%s' below the script folders", relative.c_str());
+      break;
+    case Found::kOutside:
+      luaL_error(L, "'%s' lies outside of the script folders", relative.c_str());
+      break;
+    case Found::kFile:
+      break;
+  }
+  const Source* source = read(file, relative);
+  if (!source) luaL_error(L, "'%s' cannot be read", relative.c_str());
+  modules_.emplace(name, 0);
+  if (!load_chunk(L, *source)) luaL_error(L, "'%s' was not loaded", relative.c_str());
+  lua_call(L, 0, 1);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushboolean(L, 1);
+  }
+  modules_[std::string(name)] = keep(L, -1);
+}
+
+Loader::Found Loader::find(const std::string& relative, std::filesystem::path& file) const {
   for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {
     std::error_code error;
     if (!std::filesystem::exists(*folder / relative, error)) continue;
-    // What a link leads to must lie below the folder as well.
     const auto base = std::filesystem::canonical(*folder, error).string() + "/";
-    const auto file = std::filesystem::canonical(*folder / relative, error);
-    if (error || !file.string().starts_with(base))
-      luaL_error(L, "'%s' lies outside of the script folders", relative.c_str());
-    const Source* source = read(file, relative);
-    if (!source) luaL_error(L, "'%s' cannot be read", relative.c_str());
-    modules_.emplace(name, 0);
-    if (!load_chunk(L, *source)) luaL_error(L, "'%s' was not loaded", relative.c_str());
-    lua_call(L, 0, 1);
-    if (lua_isnil(L, -1)) {
-      lua_pop(L, 1);
-      lua_pushboolean(L, 1);
-    }
-    modules_[std::string(name)] = keep(L, -1);
-    return;
+    file = std::filesystem::canonical(*folder / relative, error);
+    return error || !file.string().starts_with(base) ? Found::kOutside : Found::kFile;
   }
-  luaL_error(L, "there is no script '%s' below the script folders", relative.c_str());
+  return Found::kNowhere;
+}
+
+std::shared_ptr<const SourceText> Loader::data_file(lua_State* L, int level, const std::string& name) {
+  const auto refuse = [&](const std::string& why) {
+    diagnostics_.error(origin(L, level, name), fmt::format("the file \"{}\" {}", name, why));
+    return nullptr;
+  };
+  const std::filesystem::path path(name);
+  if (name.empty() || name.size() > 200 || name.find('\0') != name.npos || path.is_absolute())
+    return refuse("is not named by a path below the script folders");
+  for (const auto& part : path)
+    if (part == "..") return refuse("is not named by a path below the script folders");
+  std::filesystem::path file;
+  const Found found = find(name, file);
+  if (found == Found::kNowhere) return refuse("is not below the script folders");
+  if (found == Found::kOutside) return refuse("lies outside of the script folders");
+  auto text = read_regular_file(file, kMaxDataBytes);
+  if (!text)
+    return refuse(text.error().code == "file.large" ? fmt::format("is larger than {} MiB", kMaxDataBytes >> 20)
+                                                    : fmt::format("cannot be read: {}", text.error().detail));
+  hash_ = hash_bytes(*text, hash_bytes(name, hash_));
+  ScriptState::charge(L, static_cast<std::int64_t>(text->size()) / 16 + 100);
+  return std::make_shared<const SourceText>(name, *std::move(text));
 }
 
 void Loader::finish() {

@@ -24,6 +24,7 @@
 namespace postern::lua {
 
 inline constexpr std::size_t kMaxScriptBytes = std::size_t{4} << 20;  ///< of one file
+inline constexpr std::size_t kMaxDataBytes = std::size_t{32} << 20;   ///< of one file of addresses, domains or pairs
 
 class Loader {
  public:
@@ -53,6 +54,9 @@ class Loader {
   int keep(lua_State* L, int index);
   /// `require name`: pushes what the module returned.
   void require(lua_State* L, std::string_view name);
+  /// A file of data that the function at `level` names, below the script folders. When it cannot be had: nothing, and
+  /// why is reported. Its octets count into hash().
+  std::shared_ptr<const SourceText> data_file(lua_State* L, int level, const std::string& name);
 
   std::uint64_t hash() const { return hash_; }
 
@@ -62,6 +66,9 @@ class Loader {
     std::vector<Token> tokens;
   };
   const Source* read(const std::filesystem::path& file, std::string name);
+  /// Looks for a file below the script folders, that of the running script first; a link must not lead out of them.
+  enum class Found : std::uint8_t { kFile, kNowhere, kOutside };
+  Found find(const std::string& relative, std::filesystem::path& file) const;
   Origin place(std::string_view source, std::uint32_t line, std::string_view word) const;
   bool load_chunk(lua_State* L, const Source& source);
   void report_syntax(const Source& source, std::string_view message);

@@ -108,10 +108,14 @@ void ScriptState::count(lua_State* L, lua_Debug*) {
     fiber->instructions -= L == fiber->thread ? kSlice : kCoroutineSlice;
     if (fiber->instructions < 0)
       fiber->doom = Doom::kInstructions;
-    else if (std::chrono::steady_clock::now() - fiber->resumed > fiber->wall_clock)
+    else if (late(*fiber))
       fiber->doom = Doom::kTime;
   }
   if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
+}
+
+bool ScriptState::late(const Fiber& fiber) {
+  return std::chrono::steady_clock::now() - fiber.resumed > fiber.wall_clock;
 }
 
 void ScriptState::watch(lua_State* L, int slice) {
@@ -124,7 +128,19 @@ void ScriptState::charge(lua_State* L, std::int64_t steps) {
   if (!fiber) return;
   fiber->instructions = steps > fiber->instructions ? -1 : fiber->instructions - steps;
   if (fiber->instructions < 0 && fiber->doom == Doom::kNone) fiber->doom = Doom::kInstructions;
+  // The hook sees no time while C++ works, so a long piece of such work looks at the clock itself.
+  if (steps >= kSlice && fiber->doom == Doom::kNone && late(*fiber)) fiber->doom = Doom::kTime;
   if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
+}
+
+void ScriptState::hold_memory(lua_State* L, std::size_t octets) {
+  Fiber* fiber = of(L).current_;
+  if (!fiber) return;
+  if (octets > fiber->memory && fiber->doom == Doom::kNone) fiber->doom = Doom::kMemory;
+  fiber->memory -= std::min(octets, fiber->memory);
+  if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
+  constexpr std::size_t kKib = 1024;
+  if (octets >= kKib) lua_gc(L, LUA_GCSTEP, static_cast<int>(std::min<std::size_t>(octets / kKib, 1 << 20)));
 }
 
 std::int64_t ScriptState::steps_left(lua_State* L) {

@@ -89,6 +89,9 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
 
   /// Counts steps that were taken outside of the Lua machine. Raises when that was too much.
   static void charge(lua_State* L, std::int64_t steps);
+  /// Counts octets that an object of C++ holds for the script, and tells the collector of them, who sees only the
+  /// object's shell. Raises when that was too much.
+  static void hold_memory(lua_State* L, std::size_t octets);
   /// Steps that the present call may still take; for work that counts by itself.
   static std::int64_t steps_left(lua_State* L);
   /// Raises the error of a doomed call; returns when it is not doomed.
@@ -119,6 +122,7 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   static void count(lua_State* L, lua_Debug* info);
   static int panic(lua_State* L);
   [[noreturn]] static void raise(lua_State* L, Doom doom);
+  static bool late(const Fiber& fiber);
   void open();
 
   Limits limits_;
