@@ -303,6 +303,12 @@ void open_base(lua_State* L) {
   lua_setglobal(L, "utf8");
 }
 
+void set_table(lua_State* L, const char* name, const luaL_Reg* functions) {
+  lua_newtable(L);
+  luaL_setfuncs(L, functions, 0);
+  lua_setfield(L, -2, name);
+}
+
 void open_libraries(lua_State* L) {
   open_base(L);
   lua_newtable(L);

@@ -148,12 +148,6 @@ int parse_3339(lua_State* L) {
   return 1;
 }
 
-void set_table(lua_State* L, const char* name, const luaL_Reg* functions) {
-  lua_newtable(L);
-  luaL_setfuncs(L, functions, 0);
-  lua_setfield(L, -2, name);
-}
-
 }  // namespace
 
 void open_codecs(lua_State* L) {

@@ -202,38 +202,39 @@ std::optional<DataPair> toml_pair(Reader& in) {
   return pair;
 }
 
+/// Calls `take()` at the first octet of each line that is neither empty nor a comment; false: no more.
+template <class Take>
+void each_line(Reader& in, Take&& take) {
+  while (!in.at_end()) {
+    in.skip_blanks();
+    if (in.at_line_end() || in.peek() == '#')
+      in.next_line();
+    else if (!take())
+      return;
+  }
+}
+
 }  // namespace
 
 std::vector<DataEntry> read_list(const std::shared_ptr<const SourceText>& source, Diagnostics& diagnostics) {
   Reader in(source, diagnostics);
   std::vector<DataEntry> out;
-  while (!in.at_end()) {
-    in.skip_blanks();
-    if (in.at_line_end() || in.peek() == '#') {
-      in.next_line();
-      continue;
-    }
-    if (out.size() >= kMaxSetEntries) {
-      in.error(fmt::format("there are more than {} entries", kMaxSetEntries));
-      break;
-    }
+  each_line(in, [&] {
+    if (out.size() >= kMaxSetEntries)
+      return in.error(fmt::format("there are more than {} entries", kMaxSetEntries)), false;
     const std::uint32_t line = in.line(), column = in.column();
     out.push_back({in.word("#"), line, column});
     in.finish_line("an entry");
-  }
+    return true;
+  });
   return out;
 }
 
 std::vector<DataPair> read_csv(const std::shared_ptr<const SourceText>& source, Diagnostics& diagnostics) {
   Reader in(source, diagnostics);
   Pairs pairs(in);
-  while (!in.at_end()) {
-    in.skip_blanks();
-    if (in.at_line_end() || in.peek() == '#') {
-      in.next_line();
-      continue;
-    }
-    if (pairs.full()) break;
+  each_line(in, [&] {
+    if (pairs.full()) return false;
     DataPair pair{{}, {}, in.line(), in.column()};
     auto key = csv_field(in);
     std::optional<std::string> value;
@@ -243,11 +244,12 @@ std::vector<DataPair> read_csv(const std::shared_ptr<const SourceText>& source, 
       in.take(), value = csv_field(in);
     if (value && !in.at_line_end()) in.error("a line must have two columns; what holds a comma stands in quotes");
     in.next_line();
-    if (!value) continue;
+    if (!value) return true;
     pair.key = *std::move(key);
     pair.value = *std::move(value);
     pairs.add(std::move(pair));
-  }
+    return true;
+  });
   return pairs.take();
 }
 
@@ -255,21 +257,14 @@ std::vector<DataPair> read_flat_toml(const std::shared_ptr<const SourceText>& so
   Reader in(source, diagnostics);
   Pairs pairs(in);
   if (!is_valid_utf8(source->text())) return in.error("the file is not UTF-8"), pairs.take();
-  while (!in.at_end()) {
-    in.skip_blanks();
-    if (in.at_line_end() || in.peek() == '#') {
-      in.next_line();
-      continue;
-    }
-    if (pairs.full()) break;
+  each_line(in, [&] {
+    if (pairs.full()) return false;
     auto pair = toml_pair(in);
-    if (!pair) {
-      in.next_line();
-      continue;
-    }
+    if (!pair) return in.next_line(), true;
     in.finish_line("the value");
     pairs.add(*std::move(pair));
-  }
+    return true;
+  });
   return pairs.take();
 }
 

@@ -166,12 +166,6 @@ int os_date(lua_State* L) {
   return 1;
 }
 
-void set_table(lua_State* L, const char* name, const luaL_Reg* functions) {
-  lua_newtable(L);
-  luaL_setfuncs(L, functions, 0);
-  lua_setfield(L, -2, name);
-}
-
 }  // namespace
 
 void open_effects(lua_State* L) {

@@ -30,6 +30,9 @@ void open_text(lua_State* L);        // text_library.h: re, ipset, domainset, ma
 /// Pushes the table `postern`.
 void push_postern(lua_State* L);
 
+/// A table of functions as field `name` of the table at the top.
+void set_table(lua_State* L, const char* name, const luaL_Reg* functions);
+
 /// Pushes a value as text, as `tostring` gives it: __tostring is asked, and addresses are never shown.
 std::string_view push_text(lua_State* L, int index);
 

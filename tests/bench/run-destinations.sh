@@ -60,7 +60,7 @@ NSD=$!
 trap 'kill $NSD 2>/dev/null; bench_exit' EXIT
 sleep 1
 
-# SENDS: messages  TO: option of the client; sets r (client) and s (sink)
+# load MESSAGES EXPECTED DELAY [OPTIONS OF far send]: sets r (what the client says) and s (the sink)
 load() {
   local count=$1 expected=$2 delay=$3
   shift 3
