@@ -167,7 +167,8 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
   RecipientSet rewritten = RecipientSet::none(mail.envelope.recipients.size());
   for (std::size_t at = 0, count = plan.steps.size(); at < count; ++at) {
     PlanStep& step = plan.steps[at];
-    if (step.kind != PlanStep::Kind::kRelay) continue;
+    // Also of mail in quarantine: a release sends it on by the same step.
+    if (step.kind != PlanStep::Kind::kRelay && step.kind != PlanStep::Kind::kQuarantine) continue;
     std::vector<std::uint32_t> mine;
     std::vector<std::uint32_t> rest;
     for (const std::uint32_t one : step.recipients) (forwarded(one) ? mine : rest).push_back(one);

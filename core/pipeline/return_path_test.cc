@@ -76,6 +76,21 @@ TEST_CASE("mail from elsewhere that an alias sends on leaves with a sender of ou
   CHECK(world.trail(talk) == "sue@else.example -> ok-sue=else.example@ours.example [0]\n");
 }
 
+TEST_CASE("forwarded mail that waits in quarantine has the sender that it will leave with") {
+  ForwardWorld world;
+  Verdict verdict;
+  verdict.kind = Verdict::Kind::kQuarantine;
+  world.rules = std::make_shared<RuleSet>();
+  world.rules->pipelines["root"].rules.push_back(make_rule("root#1", nullptr, {say(verdict)}));
+  world.install();
+  Talk talk(world);
+  talk.from("sue@else.example");
+  CHECK_FALSE(talk.to("away@ours.example").refuses());
+  CHECK(world.senders(talk) ==
+        std::map<std::string, std::string>{{"ann@far.example", "ok-sue=else.example@ours.example"}});
+  CHECK(world.queue.messages.back().plan.steps.front().kind == PlanStep::Kind::kQuarantine);
+}
+
 TEST_CASE("of an alias's targets only those elsewhere get it: mailboxes and relay domains know us") {
   ForwardWorld world;
   Talk talk(world);
