@@ -32,7 +32,7 @@ class Delivery::Counted {
  public:
   Counted(Courier& courier, const Hop& hop) : courier_(courier), hop_(hop) {}
   ~Counted() {
-    if (hop_.counted) courier_.parts.warm_up.give_back(*hop_.counted, courier_.executor.wall());
+    if (hop_.counted) courier_.parts.warm_up.give_back(*hop_.counted, hop_.counted_at);
   }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
@@ -183,6 +183,7 @@ bool Delivery::take_source(Batch& batch, Hop& hop) {
   if (choice.used_up) return false;
   hop.source = way_->source;
   hop.chosen = hop.counted = choice.source;
+  hop.counted_at = courier_.executor.wall();
   if (!choice.source) return true;
   hop.source = choice.source->address;
   if (!choice.source->ehlo.empty()) hop.ehlo = choice.source->ehlo;
@@ -204,6 +205,7 @@ Task<void> Delivery::try_address(Batch& batch, Hop hop) {
     const bool progress = batch.open.size() < before;
     if (connection) keep_or_end(hop, std::move(connection));
     if (!progress && !reused) co_return;
+    if (!progress) hop.counted = hop.chosen;  // nothing left by the idle connection that was dead
     may_reuse &= progress;  // an idle connection that was dead is no failure of the host: once more, with a new one
   }
 }

@@ -159,7 +159,7 @@ void Delivery::settle_doubtful(Batch& batch, const std::string& host) {
 /// No host is left for them. Those of whom the same was said share a line of the log.
 void Delivery::settle_rest(Batch& batch) {
   std::ranges::sort(batch.open);
-  if (batch.used_up && batch.put_off.empty()) {
+  if (batch.used_up) {
     const Reply why{451, "4.4.5", "our addresses have sent what they may send today (warm_up)"};
     if (batch.tries == 0) {
       const Duration left = until_midnight(courier_.executor.wall());

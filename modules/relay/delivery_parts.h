@@ -58,6 +58,7 @@ struct Delivery::Hop {
   std::optional<IpAddress> source = std::nullopt;
   const SourceSettings* chosen = nullptr;   // what `source` is in the settings
   const SourceSettings* counted = nullptr;  // a message was counted for it, which no transaction has used yet
+  WallTime counted_at{};
   std::string ehlo;
   std::string key;  // of the pool; empty: such connections are not shared
   bool plaintext = false;

@@ -96,10 +96,11 @@ class RelayModule final : public Module {
     if (worker.index != 0) co_return;
     keeping_->cancel();
     co_await keeping_->join_until(deadline);
-    co_await keeper_->flush();
   }
 
   void stop() override {
+    if (keeper_)
+      keeper_->save(utc_day(std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now())));
     transport_.couriers.clear();
     tls_.clear();
     keeping_.reset();

@@ -26,6 +26,10 @@ std::uint32_t count_of(std::uint64_t word, UtcDay day) {
   return word >> 32 == word_of(day, 0) >> 32 ? static_cast<std::uint32_t>(word) : 0;
 }
 
+UtcDay day_of(std::uint64_t word) {
+  return UtcDay(std::chrono::days(static_cast<std::int32_t>(word >> 32)));
+}
+
 }  // namespace
 
 std::optional<std::uint32_t> warm_up_limit(const SourceSettings& source, UtcDay day) {
@@ -52,20 +56,20 @@ WarmUp::Slot* WarmUp::slot(const IpAddress& address) const {
 bool WarmUp::take(const SourceSettings& source, WallTime now) {
   Slot* of = slots_.empty() ? nullptr : slot(source.address);
   if (!of) return true;
-  const UtcDay day = utc_day(now);
-  const auto limit = warm_up_limit(source, day);
   std::uint64_t seen = of->word.load();
   while (true) {
+    const UtcDay day = std::max(utc_day(now), day_of(seen));  // another worker's clock may be past midnight already
+    const auto limit = warm_up_limit(source, day);
     const std::uint32_t count = count_of(seen, day);
     if (limit ? count >= *limit : count == ~std::uint32_t{0}) return !limit;
     if (of->word.compare_exchange_weak(seen, word_of(day, count + 1))) return true;
   }
 }
 
-void WarmUp::give_back(const SourceSettings& source, WallTime now) {
+void WarmUp::give_back(const SourceSettings& source, WallTime taken) {
   Slot* of = slots_.empty() ? nullptr : slot(source.address);
   if (!of) return;
-  const UtcDay day = utc_day(now);
+  const UtcDay day = utc_day(taken);
   std::uint64_t seen = of->word.load();
   while (count_of(seen, day) != 0)
     if (of->word.compare_exchange_weak(seen, seen - 1)) return;
@@ -100,6 +104,13 @@ void WarmUpKeeper::load(UtcDay today) {
     return log_.error("relay.folder", {{"code", "relay.warm_up"}, {"why", folder_ + ": " + std::strerror(error)}});
   remove_drafts(env_, folder_);
   if (const auto text = read_file(env_, folder_ + "/" + std::string(kName), kMaxFile)) counts_->take_text(*text, today);
+}
+
+void WarmUpKeeper::save(UtcDay today) {
+  const std::string text = counts_->to_text(today);
+  if (counts_->empty() || text == written_) return;
+  if (const int error = replace_file(env_, folder_, std::string(kName), text))
+    log_.error("relay.warm_up_write", {{"why", folder_ + ": " + std::strerror(error)}});
 }
 
 Task<void> WarmUpKeeper::flush() {

@@ -35,8 +35,8 @@ class WarmUp {
 
   /// Counts one more message; false when the day's share is used up.
   bool take(const SourceSettings& source, WallTime now);
-  /// It was not sent after all. Harmless when the day has ended meanwhile.
-  void give_back(const SourceSettings& source, WallTime now);
+  /// What was taken at that time was not sent after all. Harmless when the day has ended meanwhile.
+  void give_back(const SourceSettings& source, WallTime taken);
   std::uint32_t sent(const IpAddress& address, UtcDay day) const;
 
   bool empty() const { return slots_.empty(); }  ///< no source warms up
@@ -67,6 +67,8 @@ class WarmUpKeeper {
   /// Writes what changed, until it is cancelled.
   Task<void> run();
   Task<void> flush();
+  /// Blocks: the last time, when no worker counts any more.
+  void save(UtcDay today);
 
  private:
   Env& env_;
