@@ -78,6 +78,9 @@ class ClassifyBounce final : public Action {
   explicit ClassifyBounce(std::string note) : note_(std::move(note)) {}
   std::string name() const override { return "classify_bounce"; }
   Done run(RuleCall call) override {
+    // A report is several parts; the text of other mail need not be read.
+    const std::string type = parse_parameters(HeaderBlock(call.transaction.headers()).value("Content-Type")).value;
+    if (!type.starts_with("multipart/")) co_return ActionResult{};
     ReportSeeker seeker;
     auto looked = co_await look_through(call.transaction.draft, seeker);
     if (!looked) co_return std::unexpected(std::move(looked).error());

@@ -88,13 +88,13 @@ void declare_routes(RuleRegistry& rules) {
                  {{"folder", "string", "mailbox; the recipient's note \"folder\", else INBOX, unless given", false, 0},
                   {"flags", "list of strings", "flags and keywords that the mail gets"}},
                  deliver);
-  declare_action(
-      rules, "relay", "Sends on to the recipients' domains.", "act.relay { tls = \"dane\" }",
-      "relay.denied: the gate did not let the recipient out",
-      {{"gateway", "host or host:port", "send there instead of to the domain's MX"},
-       {"tls", "string", "none, opportunistic, encrypt, verify, dane, mta-sts, dane-or-mta-sts-or-opportunistic"},
-       {"source", "IP address", "address to connect from"}},
-      relay);
+  static const std::string kWords = fmt::format("{}", fmt::join(kTlsWords, ", "));
+  declare_action(rules, "relay", "Sends on to the recipients' domains.", "act.relay { tls = \"dane\" }",
+                 "relay.denied: the gate did not let the recipient out",
+                 {{"gateway", "host or host:port", "send there instead of to the domain's MX"},
+                  {"tls", "string", kWords},
+                  {"source", "IP address", "address to connect from"}},
+                 relay);
   declare_action(rules, "discard", "Ends the mail without delivering it; the trail keeps the reason.",
                  "act.discard \"honeypot\"", "none", {{"reason", "string", "for the trail", true, 0}},
                  [](Arguments& arguments) {

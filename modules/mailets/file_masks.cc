@@ -44,6 +44,13 @@ FileMasks::FileMasks(std::vector<std::string> masks) : masks_(std::move(masks)) 
 }
 
 bool FileMasks::fit(std::string_view name) const {
+  if (fit_whole(name)) return true;
+  // Some unpackers end a name at NUL, and Windows takes what follows a colon for a stream of that file.
+  const std::size_t end = name.find_first_of(std::string_view("\0:", 2));
+  return end != std::string_view::npos && fit_whole(name.substr(0, end));
+}
+
+bool FileMasks::fit_whole(std::string_view name) const {
   if (const std::size_t slash = name.find_last_of("/\\"); slash != std::string_view::npos)
     name.remove_prefix(slash + 1);
   while (!name.empty() && (name.back() == '.' || name.back() == ' ')) name.remove_suffix(1);

@@ -20,9 +20,12 @@ class FileMasks {
   explicit FileMasks(std::vector<std::string> masks);
   /// Whether a file's name fits one of them; a name without anything in it fits none.
   bool fit(std::string_view name) const;
+
   bool empty() const { return masks_.empty(); }
 
  private:
+  bool fit_whole(std::string_view name) const;
+
   std::vector<std::string> masks_;  ///< in lower case
 };
 

@@ -53,6 +53,8 @@ std::string with_archive(const std::string& archive, std::string_view name = "ho
 
 TEST_CASE("masks fit whole names, without folders, case, or what a system drops from the end") {
   const FileMasks masks({"*.EXE", "invoice-??.pdf", "a*b*c", "exact"});
+  for (const std::string_view cut : {std::string_view("x.exe\0.txt", 10), std::string_view("x.exe::$DATA")})
+    CHECK(FileMasks({"*.exe"}).fit(cut));
   for (const char* name : {"x.exe", "C:\\tmp\\x.ExE", "x.exe. .", "Invoice-12.PDF", "invoice-\xc3\xbc\xc3\xa4.pdf",
                            "abc", "aXbXbXc", "a/b/exact"}) {
     CAPTURE(name);

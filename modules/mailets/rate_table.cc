@@ -49,7 +49,7 @@ RateTable::Slot* RateTable::find(std::uint64_t tag, std::uint64_t window) {
       if (weight < least) least = weight, quietest = &slot, quietest_tag = holder;
     }
     if (!quietest || !quietest->tag.compare_exchange_strong(quietest_tag, kBusy, std::memory_order_acquire)) continue;
-    quietest->counts.store(Counts{window, 0, 0}.pack(), std::memory_order_relaxed);
+    quietest->counts.store(Counts{window, 0, 0}.pack(), std::memory_order_release);
     quietest->tag.store(tag, std::memory_order_release);
     return quietest;
   }
@@ -61,15 +61,20 @@ RateTable::Answer RateTable::take(std::string_view key, std::uint32_t n, std::ui
   const std::uint64_t window = micros / window_micros_ & kWindowMask;
   const std::uint64_t left = window_micros_ - micros % window_micros_;
   const std::uint64_t hash = hash_bytes(key, seed_);
-  Slot* slot = find(hash > kBusy ? hash : hash + kBusy + 1, window);
-  if (!slot) return {true, n};  // all its neighbours are being claimed in this very moment
-  std::uint64_t packed = slot->counts.load(std::memory_order_relaxed);
+  const std::uint64_t tag = hash > kBusy ? hash : hash + kBusy + 1;
+  Slot* slot = find(tag, window);
   while (true) {
+    if (!slot) return {true, n};  // all its neighbours are being claimed in this very moment
+    std::uint64_t packed = slot->counts.load(std::memory_order_acquire);
+    if (slot->tag.load(std::memory_order_acquire) != tag) {  // another key took the place meanwhile
+      slot = find(tag, window);
+      continue;
+    }
     Counts counts = Counts::unpack(packed, window);
     const std::uint64_t rate = counts.present + counts.before * left / window_micros_;
     if (rate + n > limit) return {false, static_cast<std::uint32_t>(rate)};
     counts.present = std::min<std::uint64_t>(counts.present + n, kCountMask);
-    if (slot->counts.compare_exchange_weak(packed, counts.pack(), std::memory_order_relaxed))
+    if (slot->counts.compare_exchange_strong(packed, counts.pack(), std::memory_order_acq_rel))
       return {true, static_cast<std::uint32_t>(rate + n)};
   }
 }
