@@ -9,9 +9,8 @@
 // Never lost, never both bounced and delivered. For a recipient that failed, or was served and whose sender asked for a
 // word about that, in this order:
 //
-//   1. (caller)  owed     a mark whose note is "owed:..." (owed_note()): it is not tried again, and not done. A
-//   `placed`
-//                         mark, since a full disk takes those (and refuses attempt marks), and compaction keeps them
+//   1. (caller)  owed     a mark whose note is "owed:..." (owed_note()): it is not tried again, and not done. It is
+//                         a `placed` mark: a full disk takes those (and refuses attempt marks), compaction keeps them
 //   2. intent    durable  an attempt mark whose note is "report:ID..." (ID: the report to be)
 //   3. commit    durable  the report is in the spool under ID
 //   4. done      lazily   behind each report; a crash may lose it

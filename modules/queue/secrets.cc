@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
+#include "postern/file.h"
 #include "postern/random.h"
 #include "postern/text.h"
 
@@ -27,8 +27,10 @@ Result<std::string> new_secret(const std::string& file) {
   if (fd < 0) return wrong(file, std::strerror(errno));
   const std::string secret = random_base62(43);  // 256 bits
   const std::string line = secret + "\n";
-  const bool good = ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;
-  const int error = errno;
+  const ssize_t written = ::write(fd, line.data(), line.size());
+  const bool whole = written == static_cast<ssize_t>(line.size());
+  const bool good = whole && ::fsync(fd) == 0;
+  const int error = written >= 0 && !whole ? ENOSPC : errno;
   ::close(fd);
   if (good) return secret;
   ::unlink(file.c_str());
@@ -47,12 +49,9 @@ Result<Secrets> load_secrets(const std::string& file, bool make) {
     out.fresh = true;
     return out;
   }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return wrong(file, std::strerror(errno));
-  std::string text(kMaxFile, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  for (std::string_view line : split(text, '\n')) {
+  auto text = read_regular_file(file, kMaxFile);
+  if (!text) return wrong(file, text.error().detail);
+  for (std::string_view line : split(*text, '\n')) {
     line = trim(line);
     if (line.empty() || line.front() == '#') continue;
     if (line.size() < kMinSecret)

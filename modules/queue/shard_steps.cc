@@ -198,9 +198,8 @@ bool Shard::enter_step(Item& item, std::size_t number) {
       log_.info("queue.discarded", {{"id", item.id.to_string()}, {"recipients", left.size()}, {"why", step.reason}});
       return false;
     case PlanStep::Kind::kQuarantine:
-      if (std::ranges::all_of(left, [&](std::uint32_t one) {
-            return std::ranges::find(active.released, one) != active.released.end();
-          }))
+      if (std::ranges::all_of(left,
+                              [&](std::uint32_t one) { return std::ranges::binary_search(active.released, one); }))
         return true;
       active.hold = "quarantine: " + step.reason;
       return false;

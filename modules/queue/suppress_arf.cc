@@ -52,7 +52,6 @@ void add(std::vector<Address>& to, Address address, std::size_t limit) {
 void read_feedback(ArfReport& out, const HeaderBlock& fields) {
   out.feedback_type = to_lower(fields.value("feedback-type"));
   out.user_agent = fields.value("user-agent");
-  out.source_ip = fields.value("source-ip");
   if (auto from = address_in(fields.value("original-mail-from"))) add(out.senders, std::move(*from), kMaxArfSenders);
   for (const HeaderField& field : fields) {
     if (!field.is("original-rcpt-to") && !field.is("removal-recipient")) continue;

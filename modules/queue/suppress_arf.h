@@ -29,7 +29,6 @@ inline constexpr std::size_t kMaxArfProofs = 2;
 struct ArfReport {
   std::string feedback_type;  ///< lower case: "abuse", "fraud", "opt-out", "not-spam", "other" ...
   std::string user_agent;
-  std::string source_ip;
   std::vector<Address> senders;     ///< who may be meant: Original-Mail-From, then Return-Path, Sender, From
   std::vector<Address> recipients;  ///< who may have complained: Original-Rcpt-To, then To and Cc
   std::vector<std::string> proofs;  ///< fields of ours in the returned header
