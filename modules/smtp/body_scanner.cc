@@ -20,7 +20,6 @@ bool special(char c) {
 }
 
 /// Offset of the next CR, LF or NUL at or after `from`; `text.size()` when there is none. Notes octets above 127.
-///
 std::size_t find_special(std::string_view text, std::size_t from, bool& high) {
 #if defined(__SSE2__)
   const __m128i cr = _mm_set1_epi8('\r');

@@ -1,7 +1,6 @@
-// 64 octets of text at a time: where its line ends are, a bit each, and whether it has
-// odd octets. What sees every octet of every
-// message (the text of DATA as it comes, and as it leaves) passes whole lines by with it, several times as fast as line
-// by line.
+// 64 octets of text at a time: where its line ends are, a bit each, and whether it has odd octets. What sees every
+// octet of every message (the text of DATA as it comes, and as it leaves) passes whole lines by with it, several times
+// as fast as line by line.
 //
 // Pure; any thread. SSE2 where the processor has it, else octet by octet.
 #pragma once
