@@ -4,7 +4,12 @@
 
 #include <algorithm>
 
+#include "postern/database.h"
+#include "postern/http.h"
+#include "postern/key_value.h"
 #include "postern/pipeline.h"
+#include "postern/queue_event.h"
+#include "postern/spec.h"
 
 namespace postern {
 
@@ -66,6 +71,9 @@ Policy::~Policy() = default;
 bool Policy::has_hooks(Stage) const {
   return true;  // who does not know waits for nothing to be missing
 }
+Task<Verdict> Policy::queue_event(QueueEvent&) {
+  return Task<Verdict>::ready({});
+}
 void Policy::reverse_answered(SessionState&, Transaction*) {}
 bool Policy::trusts_proxy(const IpAddress&) const {
   return false;
@@ -75,7 +83,30 @@ Action::~Action() = default;
 RuleRegistry::~RuleRegistry() = default;
 HookHandler::~HookHandler() = default;
 ScriptEngine::~ScriptEngine() = default;
+bool ScriptEngine::run_specs(const std::vector<std::string>&, const std::function<std::unique_ptr<SpecWorld>()>&,
+                             SpecReport&, Diagnostics& diagnostics) {
+  diagnostics.error({}, "this engine has no specs");
+  return false;
+}
+SpecWorld::~SpecWorld() = default;
+std::size_t SpecReport::failed() const {
+  return static_cast<std::size_t>(std::ranges::count(cases, false, &Case::passed));
+}
+Database::~Database() = default;
+KeyValueStore::~KeyValueStore() = default;
 Effects::~Effects() = default;
+Task<Result<HttpResponse>> Effects::http(HttpRequest) {
+  return Task<Result<HttpResponse>>::ready(fault("effects.none", "nobody asks over HTTP here"));
+}
+Task<Result<SqlRows>> Effects::sql(std::string, std::string, std::vector<SqlArgument>) {
+  return Task<Result<SqlRows>>::ready(fault("effects.none", "there is no database here"));
+}
+Task<Result<KeyValueReply>> Effects::kv(std::string, KeyValueRequest) {
+  return Task<Result<KeyValueReply>>::ready(fault("effects.none", "nothing keeps values here"));
+}
+Result<Draft> Effects::begin_draft(std::uint64_t) {
+  return fault("effects.none", "no message can be written here");
+}
 Queue::~Queue() = default;
 void Queue::before_commit(Envelope&, const ClientInfo&, WallTime) {}
 Task<std::size_t> Queue::request(std::string) {

@@ -33,6 +33,16 @@
 
 namespace postern {
 
+struct HttpRequest;
+struct HttpResponse;
+struct KeyValueReply;
+struct KeyValueRequest;
+struct QueueEvent;
+struct SpecReport;
+struct SqlArgument;
+struct SqlRows;
+class SpecWorld;
+
 // ---- what a message's recipients are to do --------------------------------------------------------------------------
 
 /// A set of recipient numbers of one transaction. Up to 64 without an allocation.
@@ -105,6 +115,19 @@ struct SessionState {
   bool relay_network = false;  ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
 };
 
+/// A mail that a rule brings in beside the one that it is about: a copy, a notice, forwarded mail. It runs through
+/// "root" after that one and is committed before it, so that one 250 covers both.
+struct BroughtMail {
+  Envelope envelope;
+  Draft draft;       ///< whole: header and body are in it
+  std::string rule;  ///< that brought it in
+  std::string why;   ///< "forward", "copy_to": for the trail
+  /// Recipients whose address stands in a script or the configuration: they may lie abroad where the gate forwards
+  /// aliases ([relay] forward_aliases) or the mail is a notice of ours (null sender). Others must be local.
+  bool fixed_recipients = false;
+  std::vector<std::pair<std::string, NoteValue>> notes{};
+};
+
 /// One mail transaction, from MAIL to its end. Notes of the transaction and of each recipient are set by rules.
 struct Transaction {
   explicit Transaction(SessionState& owner) : session(owner) {}
@@ -125,6 +148,10 @@ struct Transaction {
   bool answers_each = false;   ///< LMTP or PRDR: the session tells each recipient its own outcome after the message
   Verdict fate;                ///< of all recipients: a hook's discard, quarantine or hold; kept for "root"'s end
   std::vector<Verdict> fates;  ///< the same of single recipients, beside envelope.recipients, or empty
+  static constexpr std::size_t kMaxBrought = 100;  ///< of one transaction
+  static constexpr unsigned kMaxBroughtDepth = 4;  ///< mails that brought-in mails bring in
+  std::vector<BroughtMail> brought;                ///< rules put them there; Policy runs and commits them
+  unsigned brought_depth = 0;                      ///< 0: came from a client
   /// The message's header block as it came; empty before the data stage.
   std::string_view headers() const;
 };
@@ -175,6 +202,8 @@ class Policy {
   /// Commits what was accepted, with its plan and trail; returns once it is durable and hands it to the queue. Faults:
   /// "spool.full" (452 4.3.1), "spool.latched" (451 4.3.0), others 451. The draft is spent.
   virtual Task<Result<MessageId>> commit(Transaction& transaction, Draft draft, const Decision& decision) = 0;
+  /// The queue at work on a message: runs the hooks of event.stage. Costs nothing where has_hooks() says no.
+  virtual Task<Verdict> queue_event(QueueEvent& event);
   /// Writes the trail of a transaction or session that came to nothing (refused, aborted); bounded, unsynced.
   virtual void refused(SessionState& session, Transaction* transaction, std::string_view why) = 0;
 };
@@ -293,6 +322,7 @@ struct HookCall {
   Transaction* transaction = nullptr;    ///< from mail on
   const Recipient* recipient = nullptr;  ///< at rcpt
   Effects& effects;
+  QueueEvent* event = nullptr;  ///< from queued to bounced; `transaction` then has the envelope and no draft
 };
 class HookHandler {
  public:
@@ -326,6 +356,11 @@ class ScriptEngine {
   /// Faults go to `diagnostics`, all at once; nothing is returned then.
   virtual std::shared_ptr<RuleSet> load(const std::vector<std::string>& files, const RuleRegistry& registry,
                                         Diagnostics& diagnostics) = 0;
+  /// Runs the specs of `files` (postern/spec.h), each case in a world that `make_world` gives. False: `diagnostics`
+  /// says why they could not be run.
+  virtual bool run_specs(const std::vector<std::string>& files,
+                         const std::function<std::unique_ptr<SpecWorld>()>& make_world, SpecReport& report,
+                         Diagnostics& diagnostics);
 };
 
 /// The world, as rules may ask it. Each question is written to the trail with its answer and time.
@@ -341,6 +376,14 @@ class Effects {
   virtual Directory& directory() = 0;
   virtual Executor& executor() = 0;
   virtual Duration time_limit() const = 0;  ///< [limits] of pipeline.md: wall clock with waits
+  /// These answer "effects.none" where nobody provides them: tests of rules that do not ask.
+  virtual Task<Result<HttpResponse>> http(HttpRequest request);
+  /// `database`: the name of a service Database (postern/database.h).
+  virtual Task<Result<SqlRows>> sql(std::string database, std::string statement, std::vector<SqlArgument> arguments);
+  /// `store`: the name of a service KeyValueStore; empty: the one of [pipeline] kv.
+  virtual Task<Result<KeyValueReply>> kv(std::string store, KeyValueRequest request);
+  /// A message to be written and brought in, or to take the place of *Transaction::draft.
+  virtual Result<Draft> begin_draft(std::uint64_t size_hint = 0);
 };
 
 // ---- the queue's side -----------------------------------------------------------------------------------------------

@@ -1,0 +1,82 @@
+// Specs: `*_spec.lua` beside scripts, which say what the scripts are to do with mail. `postern test` runs them, and a
+// reload is refused when one fails.
+//
+// A spec works on a world of its own: answers of DNS, directory, HTTP, SQL and kv that it states, a clock that it sets,
+// and a policy with the scripts under test. Nothing in it reaches a network or a disk.
+//
+// Thread: one, off the workers. What is asked of the world and was not stated is a fault of the spec
+// ("spec.unanswered").
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "postern/auth.h"
+#include "postern/diagnostics.h"
+#include "postern/dns.h"
+#include "postern/error.h"
+#include "postern/pipeline.h"
+
+namespace postern {
+
+/// A mail as a spec or `explain` describes it: a whole session with one transaction.
+struct SpecMail {
+  ClientInfo client;  ///< role, ip, ehlo, auth_user …
+  std::string sender;
+  std::vector<std::string> recipients;
+  std::string text;  ///< header and body; LF or CRLF
+};
+
+/// What became of one recipient.
+struct SpecOutcome {
+  std::string recipient;
+  Stage stage = Stage::kMessage;  ///< at which it was settled
+  Reply reply;                    ///< what the client was told
+  std::string rule;               ///< that decided; "gate" for the gate
+  std::string action;             ///< "deliver", "relay", "discard", "quarantine", "bounce", "reject", "defer"
+  std::string account, folder;    ///< deliver
+  std::map<std::string, std::string> options;  ///< relay, bounce
+  std::string reason;
+  std::string header;  ///< as this recipient gets it
+  std::string body;
+};
+
+/// All that came of one mail.
+struct SpecResult {
+  std::vector<SpecOutcome> outcomes;  ///< in the order of SpecMail::recipients, then those of aliases
+  std::vector<SpecResult> brought;    ///< mails that rules brought in
+  std::string sender;
+  std::vector<TrailEntry> trail;
+};
+
+/// The world of one spec. Faults say what the spec did wrong.
+class SpecWorld {
+ public:
+  virtual ~SpecWorld();
+  virtual void set_clock(WallTime now) = 0;
+  virtual Result<void> answer_dns(std::string_view name, RecordType type, DnsAnswer answer) = 0;
+  virtual Result<void> set_domain(std::string_view domain, DomainKind kind) = 0;
+  virtual Result<void> set_address(std::string_view address, AddressLookup lookup) = 0;
+  /// Any other effect: its name and question as trails have them, the answer in the same form.
+  virtual Result<void> answer(std::string_view effect, std::string_view question, std::string_view answer) = 0;
+  /// Runs one mail through hooks, gate and pipelines until it is settled.
+  virtual Result<SpecResult> mail(const SpecMail& mail) = 0;
+};
+
+/// What running specs gave.
+struct SpecReport {
+  struct Case {
+    std::string file, name;
+    bool passed = false;
+    std::string failure;  ///< with file and line
+    std::uint64_t micros = 0;
+  };
+  std::vector<Case> cases;
+  std::size_t failed() const;
+};
+
+}  // namespace postern
