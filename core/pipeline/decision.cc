@@ -88,6 +88,9 @@ bool ScriptEngine::run_specs(const std::vector<std::string>&, const std::functio
   diagnostics.error({}, "this engine has no specs");
   return false;
 }
+std::string ScriptEngine::annotations(const RuleRegistry&) const {
+  return {};
+}
 SpecWorld::~SpecWorld() = default;
 std::size_t SpecReport::failed() const {
   return static_cast<std::size_t>(std::ranges::count(cases, false, &Case::passed));

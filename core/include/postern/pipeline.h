@@ -361,6 +361,9 @@ class ScriptEngine {
   virtual bool run_specs(const std::vector<std::string>& files,
                          const std::function<std::unique_ptr<SpecWorld>()>& make_world, SpecReport& report,
                          Diagnostics& diagnostics);
+  /// What editors need to know of scripts' words, `registry`'s matchers and mailets among them: a file of annotations
+  /// (LuaLS, `---@meta`). Empty: this engine has none.
+  virtual std::string annotations(const RuleRegistry& registry) const;
 };
 
 /// The world, as rules may ask it. Each question is written to the trail with its answer and time.
