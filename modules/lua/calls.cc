@@ -92,6 +92,7 @@ Task<void> Run::finish() {
 
 namespace {
 Task<void> ask(Effects* effects, Request request, DnsAnswer* answer) {
+  if (request.errand) co_return co_await request.errand->run(*effects);
   *answer = co_await effects->dns(std::move(request.name), request.type);
 }
 }  // namespace
@@ -100,7 +101,7 @@ Task<void> Run::answer() {
   Effects& effects = *fiber_->call.effects;
   std::vector<Request> requests = std::move(fiber_->requests);
   std::vector<DnsAnswer> answers(requests.size());
-  if (requests.size() == 1 && state_->limits().wall_clock >= effects.time_limit()) {
+  if (requests.size() == 1 && !requests[0].errand && state_->limits().wall_clock >= effects.time_limit()) {
     answers[0] = co_await effects.dns(std::move(requests[0].name), requests[0].type);
   } else {
     Context& context = co_await this_context();

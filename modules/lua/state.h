@@ -48,10 +48,19 @@ struct Call {
   Effects* effects = nullptr;
 };
 
+/// What a call waits for that is no question to the DNS: it keeps its own answer, which its asker shares.
+class Errand {
+ public:
+  virtual ~Errand() = default;
+  /// Errors are kept with the answer; throws Cancelled only. Bounded in time by the call's wall clock.
+  virtual Task<void> run(Effects& effects) = 0;
+};
+
 /// A question to the world that waits for its answer.
 struct Request {
   std::string name;
   RecordType type = RecordType::kA;
+  std::shared_ptr<Errand> errand = nullptr;  ///< instead of the two above
 };
 
 struct Fiber {
