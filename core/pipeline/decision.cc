@@ -110,6 +110,9 @@ Task<Result<KeyValueReply>> Effects::kv(std::string, KeyValueRequest) {
 Result<Draft> Effects::begin_draft(std::uint64_t) {
   return fault("effects.none", "no message can be written here");
 }
+std::optional<std::string> Effects::recorded(std::string_view, std::string_view) {
+  return std::nullopt;
+}
 Queue::~Queue() = default;
 void Queue::before_commit(Envelope&, const ClientInfo&, WallTime) {}
 Task<std::size_t> Queue::request(std::string) {

@@ -10,7 +10,6 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t kMaxTrailText = 4096;    // of one text; the rest is cut
 constexpr std::size_t kOutcomeReserve = 4096;  // of Trail::kLimit, kept for verdicts, replies and errors
 constexpr std::size_t kOmittedSize = 9;        // octets of a kOmitted entry
 constexpr std::size_t kFirstAllocation = 512;  // most trails of one recipient fit
@@ -69,7 +68,7 @@ void Trail::append(TrailEntry::Kind kind, Stage stage, std::uint32_t micros, std
   while (count && texts[count - 1].empty()) --count;
   std::size_t body = 2 + mail::varint_size(micros);
   for (std::size_t i = 0; i < count; ++i) {
-    texts[i] = texts[i].substr(0, kMaxTrailText);
+    texts[i] = texts[i].substr(0, kMaxText);
     body += mail::varint_size(texts[i].size()) + texts[i].size();
   }
   const std::size_t total = mail::varint_size(body) + body;

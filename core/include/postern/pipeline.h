@@ -387,6 +387,9 @@ class Effects {
   virtual Task<Result<KeyValueReply>> kv(std::string store, KeyValueRequest request);
   /// A message to be written and brought in, or to take the place of *Transaction::draft.
   virtual Result<Draft> begin_draft(std::uint64_t size_hint = 0);
+  /// For native rules that keep state of their own (at_most, rate_limit), before they look at it: in a server nothing.
+  /// In a replay what the trail has for (effect, question), in order; empty when it has nothing, which is noted.
+  virtual std::optional<std::string> recorded(std::string_view effect, std::string_view question);
 };
 
 // ---- the queue's side -----------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ struct TrailEntry {
 class Trail {
  public:
   static constexpr std::size_t kLimit = 64 * 1024;
+  static constexpr std::size_t kMaxText = 4096;  ///< of one text of an entry; the rest is cut
   static constexpr std::uint8_t kVersion = 1;
 
   void start(WallTime when, std::string_view session, std::uint64_t config_hash);
