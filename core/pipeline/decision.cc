@@ -78,6 +78,13 @@ void Policy::reverse_answered(SessionState&, Transaction*) {}
 bool Policy::trusts_proxy(const IpAddress&) const {
   return false;
 }
+HeaderEdits RuleCall::edits_so_far() const {
+  HeaderEdits out;
+  // Past HeaderEdits::kMaxEdits the later ones are lost here, as they are at the commit.
+  for (const HeaderEdits* one : {edits_of_all, edits_of_some, static_cast<const HeaderEdits*>(&transaction.edits)})
+    if (one) out.merge(*one);
+  return out;
+}
 Matcher::~Matcher() = default;
 Action::~Action() = default;
 RuleRegistry::~RuleRegistry() = default;

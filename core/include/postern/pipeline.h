@@ -113,6 +113,7 @@ struct SessionState {
   };
   std::optional<Reverse> reverse;
   bool relay_network = false;  ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
+  bool made_here = false;      ///< nobody's connection: mail that rules bring in, reports of the queue
 };
 
 /// A mail that a rule brings in beside the one that it is about: a copy, a notice, forwarded mail. It runs through
@@ -123,10 +124,13 @@ struct BroughtMail {
   std::string rule;  ///< that brought it in
   std::string why;   ///< "forward", "copy_to": for the trail
   /// Recipients whose address stands in a script or the configuration: they may lie abroad where the gate forwards
-  /// aliases ([relay] forward_aliases) or the mail is a notice of ours (null sender). Others must be local.
+  /// aliases ([relay] forward_aliases) or the mail is a notice of ours (null sender). Others must be local, but for a
+  /// notice to the sender of the mail that it is about.
   bool fixed_recipients = false;
   std::vector<std::pair<std::string, NoteValue>> notes{};
 };
+
+struct SettledMail;
 
 /// One mail transaction, from MAIL to its end. Notes of the transaction and of each recipient are set by rules.
 struct Transaction {
@@ -152,6 +156,10 @@ struct Transaction {
   static constexpr unsigned kMaxBroughtDepth = 4;  ///< mails that brought-in mails bring in
   std::vector<BroughtMail> brought;                ///< rules put them there; Policy runs and commits them
   unsigned brought_depth = 0;                      ///< 0: came from a client
+  std::vector<std::string> brought_by;             ///< BroughtMail::why of this mail and of those that it came from
+  /// Mails that commit() writes before this one: those brought in, and this mail with other bodies for some of its
+  /// recipients. They have been through "root"; message() puts them here.
+  std::vector<std::shared_ptr<SettledMail>> settled;
   /// The message's header block as it came; empty before the data stage.
   std::string_view headers() const;
 };
@@ -174,6 +182,16 @@ struct Decision {
   bool refuses_some() const;
   /// The one reply of a session without PRDR: the refusal when all refuse (a temporary one wins), else 250.
   Reply reply() const;
+};
+
+/// A mail beside the one that a client sent, through with "root" and not yet committed.
+struct SettledMail {
+  std::unique_ptr<SessionState> session;  ///< its own, of a mail that a rule brought in; else that of the main mail
+  std::unique_ptr<Transaction> transaction;
+  Draft draft;
+  Decision decision;
+  std::string rule;  ///< that brought it in, or gave it its body
+  std::string why;   ///< BroughtMail::why; "another body"
 };
 
 /// Service "policy": one object, per-worker state inside; call from a worker with that worker's executor in context.
@@ -218,6 +236,11 @@ struct RuleCall {
   const RecipientSet& recipients;
   Effects& effects;
   Stage stage = Stage::kMessage;
+  /// Of an action that runs for some recipients only: its own edits go to transaction.edits, which is empty before, and
+  /// these came before it, for all and for the first of its recipients. edits_so_far() joins them.
+  const HeaderEdits* edits_of_all = nullptr;
+  const HeaderEdits* edits_of_some = nullptr;
+  HeaderEdits edits_so_far() const;
 };
 
 class Matcher {
@@ -236,6 +259,9 @@ struct ActionResult {
   std::string pipeline;  ///< kGo
   PlanStep step;         ///< kFinal with an acceptance; recipients are filled in by the pipeline
   Verdict verdict;       ///< kFinal with a refusal (reject, defer), or kHold, kDiscard, kQuarantine
+  /// kNext: these recipients' message from here on, made with Effects::begin_draft: its header as it came (edits stay
+  /// apart) with what the new body needs, and the body. The trace fields above it are the pipeline's to move.
+  std::shared_ptr<Draft> body{};
 };
 
 class Action {
@@ -247,6 +273,8 @@ class Action {
   virtual bool is_final() const { return false; }
   /// Name of the pipeline it goes to, for the load checks; empty when it is no `go`.
   virtual std::string goes_to() const { return {}; }
+  /// Addresses to which it sends mail whoever the mail is from, for the proof of the gate.
+  virtual std::vector<Address> sends_to() const { return {}; }
 };
 
 /// An argument as a script or TOML gives it.
