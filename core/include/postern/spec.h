@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -51,6 +52,7 @@ struct SpecResult {
   std::vector<SpecResult> brought;    ///< mails that rules brought in
   std::string sender;
   std::vector<TrailEntry> trail;
+  std::string story;  ///< the trail as `postern why` tells it
 };
 
 /// The world of one spec. Faults say what the spec did wrong.
@@ -63,11 +65,16 @@ class SpecWorld {
   virtual Result<void> set_address(std::string_view address, AddressLookup lookup) = 0;
   /// Any other effect: its name and question as trails have them, the answer in the same form.
   virtual Result<void> answer(std::string_view effect, std::string_view question, std::string_view answer) = 0;
+  /// The scripts under test, in place of those of the configuration. Before the first mail. Faults: what is wrong with
+  /// them, as the load checks say it.
+  virtual Result<void> use_scripts(const std::vector<std::string>& files) = 0;
+  /// A network whose clients may relay without logging in, beside those of the configuration.
+  virtual Result<void> set_relay_network(std::string_view network) = 0;
   /// Runs one mail through hooks, gate and pipelines until it is settled.
   virtual Result<SpecResult> mail(const SpecMail& mail) = 0;
 };
 
-/// What running specs gave.
+/// What running specs gave, and how they are to be run.
 struct SpecReport {
   struct Case {
     std::string file, name;
@@ -75,6 +82,9 @@ struct SpecReport {
     std::string failure;  ///< with file and line
     std::uint64_t micros = 0;
   };
+  std::string only;                          ///< asked for: cases whose name has this in it; empty: all
+  Duration limit{};                          ///< asked for: of all cases together; none: what is over it was not run
+  std::function<void(const Case&)> on_case;  ///< asked for: told of each case as it ends
   std::vector<Case> cases;
   std::size_t failed() const;
 };
