@@ -46,7 +46,8 @@ SpoolSettings spool_settings(const SpoolConfig& config, const std::filesystem::p
                        .max_blank_body_bytes = config.max_blank_body_bytes.bytes,
                        .header_limit = config.header_limit.bytes,
                        .lazy_flush_interval = config.lazy_flush_interval,
-                       .min_free = config.min_free.bytes};
+                       .min_free = config.min_free.bytes,
+                       .hot_bodies = config.hot_bodies.bytes};
 }
 
 LogOptions log_options(const LogSettings& settings) {

@@ -54,6 +54,7 @@ Task<Result<void>> Server::spool_stats(ControlRequest, ControlRows& rows) {
                    {"spare_segments", stats->spare_segments},
                    {"body_files", stats->body_files},
                    {"blank_body_files", stats->blank_body_files},
+                   {"hot_body_bytes", stats->hot_body_bytes},
                    {"disk_bytes", stats->disk_bytes},
                    {"commits", stats->commits},
                    {"marks", stats->marks},

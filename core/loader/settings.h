@@ -40,6 +40,7 @@ struct SpoolConfig : Located {
   std::filesystem::path directory;  ///< empty: state/spool
   Size segment_size = 64_MiB;
   Size large_body_threshold = 256_KiB;
+  Size hot_bodies = 64_MiB;
   Size max_blank_body_bytes = 1_GiB;
   Size header_limit = 256_KiB;
   Duration lazy_flush_interval = 50ms;

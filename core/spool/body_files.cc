@@ -58,6 +58,7 @@ bool BodyFiles::may_grow() {
 /// The caller holds the mutex. What exceeds the bound is removed, and all of it while the disk is short; its name need
 /// not be synced: should it come back after a power cut, recovery finds a blank file and bounds them again.
 void BodyFiles::make_blank(BodyFile& body) {
+  cool(body);
   if (blank_bytes_ + body.capacity > max_blank_ || !may_grow()) {
     env_.unlink(path(body.number));
     files_.erase(body.number);
@@ -73,6 +74,7 @@ void BodyFiles::release(std::uint32_t number) {
   std::scoped_lock lock(mutex_);
   auto found = files_.find(number);
   if (found == files_.end() || found->second.blank || found->second.dying) return;
+  cool(found->second);
   if (found->second.pins.load(std::memory_order_acquire) == 0) return make_blank(found->second);
   found->second.dying = true;
   dying_.push_back(&found->second);
@@ -90,12 +92,27 @@ void BodyFiles::take_given_back() {
   while (body) make_blank(*std::exchange(body, body->next_given_back));
 }
 
-BodyFile* BodyFiles::pin(std::uint32_t number) {
+BodyFiles::Pinned BodyFiles::pin(std::uint32_t number) {
   std::scoped_lock lock(mutex_);
   auto found = files_.find(number);
-  if (found == files_.end()) return nullptr;
+  if (found == files_.end()) return {};
   found->second.pins.fetch_add(1, std::memory_order_relaxed);
-  return &found->second;
+  return {&found->second, found->second.hot};
+}
+
+/// What was kept for the readers of long ago goes first when drafts fill the room.
+void BodyFiles::keep_hot(BodyFile& body, std::unique_ptr<HotBody> hot) {
+  std::scoped_lock lock(mutex_);
+  body.hot = std::move(hot);
+  body.hot_at = hot_.insert(hot_.end(), &body);
+  while (room_->taken() > room_->limit() - room_->limit() / 4 && hot_.size() > 1) cool(*hot_.front());
+}
+
+/// The caller holds the mutex. Readers that have the octets keep them.
+void BodyFiles::cool(BodyFile& body) {
+  if (!body.hot) return;
+  hot_.erase(body.hot_at);
+  body.hot.reset();
 }
 
 void BodyFiles::tidy() {
@@ -121,7 +138,8 @@ void BodyFiles::found(std::uint32_t number, std::uint64_t capacity, bool in_use)
 
 BodyFiles::Counts BodyFiles::counts() const {
   std::scoped_lock lock(mutex_);
-  Counts counts{.files = files_.size(), .blank_files = blank_.size(), .blank_bytes = blank_bytes_};
+  Counts counts{
+      .files = files_.size(), .blank_files = blank_.size(), .blank_bytes = blank_bytes_, .hot_bytes = room_->taken()};
   for (const auto& [number, body] : files_) counts.bytes += body.capacity;
   return counts;
 }

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "core/spool/format.h"
+#include "core/spool/hot_body.h"
 #include "postern/env.h"
 
 namespace postern::spool {
@@ -27,6 +29,8 @@ struct BodyFile {
   bool named = false;  ///< its name is durable; belongs to the lease
   bool dying = false;  ///< its message is gone, but a reader is still there
   BodyFile* next_given_back = nullptr;
+  std::shared_ptr<const HotBody> hot;  ///< its octets in memory, if they still are
+  std::list<BodyFile*>::iterator hot_at{};
 };
 
 /// A body file that a draft writes. The file object is open.
@@ -38,8 +42,17 @@ struct BodyLease {
 
 class BodyFiles {
  public:
-  BodyFiles(Env& env, std::string dir, std::uint64_t max_blank, std::uint64_t min_free)
-      : env_(env), dir_(std::move(dir)), max_blank_(max_blank), min_free_(min_free) {}
+  BodyFiles(Env& env, std::string dir, std::uint64_t max_blank, std::uint64_t min_free, std::uint64_t hot)
+      : env_(env),
+        dir_(std::move(dir)),
+        max_blank_(max_blank),
+        min_free_(min_free),
+        room_(std::make_shared<HotRoom>(hot)) {}
+
+  /// A body to be filled and given to keep_hot().
+  std::unique_ptr<HotBody> make_hot() const { return std::make_unique<HotBody>(room_); }
+  /// The whole body is in the file, and in `hot`: readers get it from there until newer ones take its room.
+  void keep_hot(BodyFile& body, std::unique_ptr<HotBody> hot);
 
   /// A blank file with room for `size_hint` octets if there is one, else a new one. The error is an errno.
   IoResult<BodyLease> acquire(std::uint64_t size_hint);
@@ -52,8 +65,12 @@ class BodyFiles {
   void release(std::uint32_t number);
   /// A draft that will not be committed gives its file up. Any thread, no lock.
   void give_back(BodyFile& body);
+  struct Pinned {
+    BodyFile* body = nullptr;
+    std::shared_ptr<const HotBody> hot;
+  };
   /// Takes a pin on a file in use; null when there is no such file.
-  BodyFile* pin(std::uint32_t number);
+  Pinned pin(std::uint32_t number);
   /// Looks after what was given back and after the dying.
   void tidy();
 
@@ -61,7 +78,7 @@ class BodyFiles {
   void found(std::uint32_t number, std::uint64_t capacity, bool in_use);
 
   struct Counts {
-    std::uint64_t files = 0, blank_files = 0, blank_bytes = 0, bytes = 0;
+    std::uint64_t files = 0, blank_files = 0, blank_bytes = 0, bytes = 0, hot_bytes = 0;
   };
   Counts counts() const;
 
@@ -69,6 +86,7 @@ class BodyFiles {
   std::string path(std::uint32_t number) const { return dir_ + "/" + body_name(number); }
   void make_blank(BodyFile& body);
   void take_given_back();
+  void cool(BodyFile& body);
   BodyFile* choose(std::uint64_t size_hint);
 
   Env& env_;
@@ -82,6 +100,8 @@ class BodyFiles {
   std::uint32_t last_number_ = 0;
   std::vector<BodyFile*> dying_;
   std::atomic<BodyFile*> given_back_{nullptr};
+  std::shared_ptr<HotRoom> room_;
+  std::list<BodyFile*> hot_;  ///< oldest first
 };
 
 }  // namespace postern::spool

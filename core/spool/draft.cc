@@ -142,6 +142,7 @@ void Draft::Impl::start_write(bool last) {
   write_.chunks.assign(std::make_move_iterator(pending_.begin()), std::make_move_iterator(pending_.begin() + full));
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(full));
   pending_octets_ -= write_.octets;
+  if (flushed_ == 0) hot_ = host_.store()->bodies.make_hot();
   flushed_ += write_.octets;
   writing_ = true;
   if (write_.submit(home_)) return;
@@ -194,11 +195,14 @@ std::optional<Fault> Draft::Impl::BodyWrite::write() {
     lease.body->named = true;
   }
   lease.file.reset();
+  // The draft is in its commit: nobody reads it back any more.
+  if (draft.hot_ && draft.hot_->keep(chunks)) store.bodies.keep_hot(*lease.body, std::move(draft.hot_));
   return std::nullopt;
 }
 
 void Draft::Impl::written() {
   writing_ = false;
+  if (hot_ && (write_.last || !hot_->keep(write_.chunks))) hot_.reset();
   pool_->give(write_.chunks);
   if (abandoned_ && !committing_) {
     delete this;

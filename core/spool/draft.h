@@ -105,7 +105,8 @@ class Draft::Impl final {
   std::uint64_t flushed_ = 0;  ///< octets of the body that writes have taken over
   std::uint64_t on_disk_ = 0;  ///< octets that may be read from the file
   spool::BodyLease lease_;
-  std::uint32_t body_crc_ = 0;  ///< of what is in the file
+  std::unique_ptr<spool::HotBody> hot_;  ///< what was written, unless there is no room for it
+  std::uint32_t body_crc_ = 0;           ///< of what is in the file
   bool writing_ = false;
   bool in_journal_ = false;
   bool committing_ = false;

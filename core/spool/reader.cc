@@ -68,7 +68,7 @@ MessageReader::Impl::~Impl() {
 std::optional<Fault> MessageReader::Impl::load(spool::Store& store, MessageId id) {
   if (auto failed = pin(store, id)) return failed;
   if (auto failed = read_front()) return failed;
-  return head_.body_file != 0 ? open_body(store) : std::nullopt;
+  return head_.body_file != 0 && !hot_ ? open_body(store) : std::nullopt;
 }
 
 std::optional<Fault> MessageReader::Impl::pin(spool::Store& store, MessageId id) {
@@ -80,7 +80,11 @@ std::optional<Fault> MessageReader::Impl::pin(spool::Store& store, MessageId id)
   record_length_ = entry->length;
   segment_ = entry->segment->shared_from_this();
   segment_->pins.fetch_add(1, std::memory_order_relaxed);
-  if (entry->body_file != 0) body_pin_ = store.bodies.pin(entry->body_file);
+  if (entry->body_file != 0) {
+    auto pinned = store.bodies.pin(entry->body_file);
+    body_pin_ = pinned.body;
+    hot_ = std::move(pinned.hot);
+  }
   return std::nullopt;
 }
 
@@ -153,6 +157,14 @@ bool MessageReader::Impl::next_in_memory() {
   while (stage_ < kBody) {
     std::string_view octets = part(stage_++);
     if (octets.empty()) continue;
+    next_.result = octets;
+    return true;
+  }
+  if (hot_ && stage_ == kBody) {
+    const std::string_view octets =
+        body_at_ < head_.body ? hot_->at(body_at_).substr(0, head_.body - body_at_) : std::string_view();
+    body_at_ += octets.size();
+    if (octets.empty()) stage_ = kEnd;
     next_.result = octets;
     return true;
   }

@@ -64,6 +64,7 @@ class MessageReader::Impl final {
   Executor& home_;
   std::shared_ptr<spool::Segment> segment_;
   spool::BodyFile* body_pin_ = nullptr;
+  std::shared_ptr<const spool::HotBody> hot_;  ///< the body in memory; then no file is open
   std::unique_ptr<File> body_file_;
   std::uint64_t record_offset_ = 0;
   std::uint64_t record_length_ = 0;

@@ -174,6 +174,7 @@ SpoolStats SegmentSpool::count() {
   stats.body_files = bodies.files;
   stats.blank_body_files = bodies.blank_files;
   stats.blank_body_bytes = bodies.blank_bytes;
+  stats.hot_body_bytes = bodies.hot_bytes;
   stats.disk_bytes = bodies.bytes + (stats.segments + stats.spare_segments) * store_.settings.segment_size;
   return stats;
 }

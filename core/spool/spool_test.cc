@@ -38,6 +38,54 @@ TEST_CASE("what was committed survives a power cut, and a draft that was not doe
   CHECK(*get(bench.world, *bench.spool, *id) == content);
 }
 
+TEST_CASE("a large body that just came in is read from memory, until newer ones need its room") {
+  Bench bench;
+  const auto spoil = [&](int number) {
+    const std::string path = "/spool/bodies/0000000" + std::to_string(number) + ".body";
+    std::string octets = bench.env.content(path);
+    octets[5000] ^= 1;
+    bench.env.set_content(path, octets);
+  };
+  const auto first = *put(bench.world, *bench.spool, make_message(1, 20'000));
+  const auto too_big = *put(bench.world, *bench.spool, make_message(2, 60'000));
+  spoil(1);
+  spoil(2);
+  CHECK(*get(bench.world, *bench.spool, first) == make_message(1, 20'000));
+  CHECK(get(bench.world, *bench.spool, too_big).error().code == "spool.damaged");
+  auto reader = bench.world.wait(bench.spool->open(bench.world, first));
+  for (std::uint64_t i = 3; i < 20; ++i) REQUIRE(put(bench.world, *bench.spool, make_message(i, 20'000)));
+  CHECK(*content_of(bench.world, *reader) == make_message(1, 20'000));  // whoever has it keeps it
+  reader->rewind();
+  CHECK(*content_of(bench.world, *reader) == make_message(1, 20'000));
+  CHECK(get(bench.world, *bench.spool, first).error().code == "spool.damaged");
+}
+
+TEST_CASE("hot bodies leave memory with their messages") {
+  Bench bench;
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    const auto id = *put(bench.world, *bench.spool, make_message(i, 20'000));
+    CHECK(bench.stats().hot_body_bytes > 0);
+    CHECK(bench.stats().hot_body_bytes <= 512 * 1024);
+    REQUIRE(bench.done(id));
+    CHECK(bench.stats().hot_body_bytes == 0);
+  }
+  {
+    Draft draft = bench.spool->begin(bench.world);  // one that comes to nothing
+    REQUIRE(bench.world.append(draft, make_message(1, 600'000)));
+  }
+  bench.world.run_until_idle();
+  CHECK(bench.stats().hot_body_bytes == 0);
+}
+
+TEST_CASE("without room for hot bodies all are read from the disk") {
+  SpoolSettings settings = small();
+  settings.hot_bodies = 0;
+  Bench bench(settings);
+  const auto id = *put(bench.world, *bench.spool, make_message(1, 20'000));
+  CHECK(bench.stats().hot_body_bytes == 0);
+  CHECK(*get(bench.world, *bench.spool, id) == make_message(1, 20'000));
+}
+
 TEST_CASE("a large body goes to its own file, in bounded memory, and comes back whole") {
   Bench bench;
   std::string content = make_message(3, 1'500'000);

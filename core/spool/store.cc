@@ -18,7 +18,7 @@ Store::Store(SpoolSettings the_settings, Env& the_env, Report the_report)
       segment_dir(settings.dir + "/segments"),
       damaged_dir(settings.dir + "/damaged"),
       tell(std::move(the_report)),
-      bodies(env, settings.dir + "/bodies", settings.max_blank_body_bytes, settings.min_free) {}
+      bodies(env, settings.dir + "/bodies", settings.max_blank_body_bytes, settings.min_free, settings.hot_bodies) {}
 
 IoResult<SegmentPtr> Store::make_segment() {
   auto free = env.free_bytes(segment_dir);

@@ -168,7 +168,8 @@ inline SpoolSettings small() {
           .large_body_threshold = 8 * 1024,
           .max_blank_body_bytes = 256 * 1024,
           .header_limit = 4096,
-          .min_free = 0};
+          .min_free = 0,
+          .hot_bodies = 512 * 1024};  // 32 KiB each: some large bodies stay in memory, some do not
 }
 
 /// A spool on a disk in memory, which can be closed, cut off and opened again.

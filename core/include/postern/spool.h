@@ -61,6 +61,7 @@ struct SpoolSettings {
   std::size_t header_limit = 256ULL << 10;            ///< of a header block that is kept in memory as one
   Duration lazy_flush_interval = 50ms;                ///< after which lazy marks are synced at the latest
   std::uint64_t min_free = 64ULL << 20;               ///< of the file system's room that accepting leaves alone
+  std::uint64_t hot_bodies = 64ULL << 20;  ///< octets of large bodies kept in memory for their first reader; 0: none
 };
 
 /// An operation that has been prepared but not started; `co_await` it, or give it a callback by then().
@@ -292,6 +293,7 @@ struct SpoolStats {
   std::uint64_t body_files = 0;
   std::uint64_t blank_body_files = 0;
   std::uint64_t blank_body_bytes = 0;
+  std::uint64_t hot_body_bytes = 0;  ///< of memory
   std::uint64_t disk_bytes = 0;  ///< of all files of the spool
   std::uint64_t commits = 0;     ///< messages since the start
   std::uint64_t marks = 0;

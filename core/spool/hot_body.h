@@ -1,0 +1,71 @@
+// Large bodies that stay in memory after they were written, so that their first reader need not fetch them from the
+// disk.
+//
+// A draft keeps the chunks that it wrote, as long as the bound and its share of it allow, and hands them to its body
+// file when all of them are on the disk. Readers share them; what they hold is what was checksummed on its way to the
+// disk, so that it is not checksummed again. A body leaves when its message is gone, or when newer ones need its room.
+//
+// Thread: a HotBody is filled by its draft's worker and disk jobs in turn, and never changed once it was handed over;
+// HotBodies is guarded by the mutex of BodyFiles, its count of octets is an atomic.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/spool/chunk_pool.h"
+
+namespace postern::spool {
+
+/// Octets that hot bodies have, and may have.
+class HotRoom {
+ public:
+  explicit HotRoom(std::uint64_t limit) : limit_(limit) {}
+  bool take(std::uint64_t octets) {
+    if (taken_.fetch_add(octets, std::memory_order_relaxed) + octets <= limit_) return true;
+    give(octets);
+    return false;
+  }
+  void give(std::uint64_t octets) { taken_.fetch_sub(octets, std::memory_order_relaxed); }
+  std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
+  std::uint64_t limit() const { return limit_; }
+  std::uint64_t share() const { return limit_ / kBodies; }  ///< of one body
+
+ private:
+  static constexpr std::uint64_t kBodies = 16;  ///< there is room for at least so many
+  const std::uint64_t limit_;
+  std::atomic<std::uint64_t> taken_{0};
+};
+
+/// One body, in chunks that are full but for the last one.
+class HotBody {
+ public:
+  explicit HotBody(std::shared_ptr<HotRoom> room) : room_(std::move(room)) {}
+  ~HotBody() { room_->give(taken_); }
+  HotBody(const HotBody&) = delete;
+  HotBody& operator=(const HotBody&) = delete;
+
+  /// Takes the chunks over. False, and nothing taken, when there is no room for them.
+  bool keep(std::vector<Chunk>& chunks) {
+    const std::uint64_t more = chunks.size() * kChunkSize;
+    if (taken_ + more > room_->share() || !room_->take(more)) return false;
+    taken_ += more;
+    chunks_.insert(chunks_.end(), std::make_move_iterator(chunks.begin()), std::make_move_iterator(chunks.end()));
+    chunks.clear();
+    return true;
+  }
+  /// What lies at `offset`, up to the end of its chunk.
+  std::string_view at(std::uint64_t offset) const {
+    return {chunks_[offset / kChunkSize].get() + offset % kChunkSize, kChunkSize - offset % kChunkSize};
+  }
+  const std::vector<Chunk>& chunks() const { return chunks_; }
+
+ private:
+  std::shared_ptr<HotRoom> room_;
+  std::uint64_t taken_ = 0;
+  std::vector<Chunk> chunks_;
+};
+
+}  // namespace postern::spool
