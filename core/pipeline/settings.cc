@@ -25,6 +25,10 @@ void describe(Schema<PipelineSettings>& s) {
         return "is not a mail address";
       })
       .example("admin@example.org");
+  s.field("kv", &PipelineSettings::kv,
+          "The store in which rules keep values when they name none: [memory] is \"memory\", a [[redis]] has its name.")
+      .length(1, 64)
+      .example("memory");
 }
 
 void describe(Schema<NamedNetworkSettings>& s) {
@@ -67,12 +71,45 @@ void describe(Schema<TrailSettings>& s) {
   s.field("rate", &TrailSettings::rate,
           "Octets of trails written in a second, over all workers; what is more is counted, not kept.")
       .range(4_KiB, 1_GiB);
+  s.field("source_rate", &TrailSettings::source_rate,
+          "Octets of trails written in a second for one source, which is a client's /24 or, with IPv6, /64: never more "
+          "than half of a worker's part of rate. What is more is counted and told in a line of its own.")
+      .range(1_KiB, 1_GiB);
+  s.field("source_day", &TrailSettings::source_day,
+          "Octets of trails written in a day for one source, so that a flood cannot push out what is known of others.")
+      .range(64_KiB, Size{1ULL << 40});
+  s.field("sources", &TrailSettings::sources, "Sources that are counted apart, on each worker; the busiest stay.")
+      .range(64, 1'000'000);
+  s.field("trusted_sources", &TrailSettings::trusted_sources,
+          "Networks to which source_rate and source_day do not apply: our own hosts, and those that send us most.")
+      .items(0, 1000)
+      .example("192.0.2.0/24");
+}
+
+void describe(Schema<ArchiveSettings>& s) {
+  s.table("archive",
+          "Messages kept as they came, refused ones too, so that postern replay can run changed scripts over them. "
+          "Nothing is kept by default.");
+  s.field("keep", &ArchiveSettings::keep, "Which: none, a sample, or all.")
+      .names({{"none", ArchiveKeep::kNone}, {"sample", ArchiveKeep::kSample}, {"all", ArchiveKeep::kAll}});
+  s.field("sample", &ArchiveSettings::sample, "The part of all messages that keep = \"sample\" keeps: 0.01 is one in 100.")
+      .range(0.0, 1.0);
+  s.field("keep_for", &ArchiveSettings::keep_for, "Messages older than this go.").range(1h, 24h * 3650);
+  s.field("keep_bytes", &ArchiveSettings::keep_bytes, "The oldest go when all take more room than this.")
+      .range(1_MiB, Size{1ULL << 44});
+  s.field("largest", &ArchiveSettings::largest, "Larger messages are not kept.").range(1_KiB, 8_MiB);
+  s.field("except", &ArchiveSettings::except,
+          "Addresses, and domains as @example.org, whose mail is never kept, sent or received.")
+      .items(0, 1000)
+      .length(2, 320)
+      .example("@example.org");
 }
 
 void describe_pipeline(ConfigSchemas& schemas) {
   schemas.add<PipelineSettings>();
   schemas.add<RelaySettings>();
   schemas.add<TrailSettings>();
+  schemas.add<ArchiveSettings>();
 }
 
 GateConfig make_gate(const RelaySettings& settings, const ReturnPaths* return_paths) {

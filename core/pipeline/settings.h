@@ -1,4 +1,4 @@
-// The settings of the pipeline: [pipeline], [relay] (the gate) and [trail]. The manual is generated from these.
+// The settings of the pipeline: [pipeline], [relay] (the gate), [trail] and [archive]. The manual is generated from these.
 #pragma once
 
 #include <filesystem>
@@ -15,6 +15,7 @@ struct PipelineSettings : Located {
   std::vector<std::filesystem::path> scripts;
   Duration time_limit = 30s;
   std::string postmaster;
+  std::string kv = "memory";
 };
 void describe(Schema<PipelineSettings>& schema);
 
@@ -38,8 +39,23 @@ struct TrailSettings : Located {
   Duration keep_for = 24h * 14;
   Size segment = 8_MiB;
   Size rate = 1_MiB;
+  Size source_rate = 128_KiB;
+  Size source_day = 32_MiB;
+  unsigned sources = 4096;
+  std::vector<IpNetwork> trusted_sources;
 };
 void describe(Schema<TrailSettings>& schema);
+
+enum class ArchiveKeep : std::uint8_t { kNone, kSample, kAll };
+struct ArchiveSettings : Located {
+  ArchiveKeep keep = ArchiveKeep::kNone;
+  double sample = 0.01;
+  Duration keep_for = 24h * 7;
+  Size keep_bytes = 1_GiB;
+  Size largest = 1_MiB;
+  std::vector<std::string> except;
+};
+void describe(Schema<ArchiveSettings>& schema);
 
 /// Declares all of the above.
 void describe_pipeline(ConfigSchemas& schemas);
