@@ -222,6 +222,7 @@ Result<void> Server::run(std::function<void()> ready) {
     return prepared;
   }
   policy_->attach(services_.need<Directory>(), services_.find<Queue>(), services_.find<ReturnPaths>());
+  policy_->attach_spool(*spool_, core_->hostname);
   add_commands();
   services_.freeze();
   watch_signals();

@@ -34,6 +34,8 @@ PipelinePolicy::PipelinePolicy(Options options)
     : options_(options),
       gates_(std::make_unique<GateList>()),
       accepted_(options.metrics.counter("postern_pipeline_accepted_total", "Messages committed.")),
+      brought_(options.metrics.counter("postern_pipeline_brought_total",
+                                       "Mails that rules brought in and that were committed, and other bodies.")),
       accepted_recipients_(
           options.metrics.counter("postern_pipeline_accepted_recipients_total", "Recipients of committed messages.")),
       refused_recipients_(
@@ -48,6 +50,7 @@ PipelinePolicy::PipelinePolicy(Options options)
   for (unsigned i = 0; i < options.workers; ++i) {
     workers_.push_back(std::make_unique<PolicyWorker>());
     workers_.back()->metrics = &options_.metrics;
+    workers_.back()->services = options_.services;
     workers_.back()->precise_clock = options_.precise_clock;
   }
 }
@@ -61,11 +64,22 @@ void PipelinePolicy::attach(Directory& directory, Queue* queue, const ReturnPath
   for (const auto& worker : workers_) worker->directory = &directory;
 }
 
-void PipelinePolicy::start(Executor& executor, Resolver& resolver, Log log) {
+void PipelinePolicy::attach_spool(Spool& spool, std::string hostname) {
+  spool_ = &spool;
+  hostname_ = std::move(hostname);
+  for (const auto& worker : workers_) worker->spool = &spool;
+}
+
+void PipelinePolicy::start(Executor& executor, Resolver& resolver, Log log, HttpClient* http) {
   PolicyWorker& worker = here(executor);
   worker.executor = &executor;
   worker.resolver = &resolver;
+  worker.http = http;
   worker.log = std::move(log);
+}
+
+void PipelinePolicy::answer_from(Executor& executor, RecordedAnswers* recorded) {
+  here(executor).recorded = recorded;
 }
 
 void PipelinePolicy::install(Executor& executor, const PreparedRules& prepared) {

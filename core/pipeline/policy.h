@@ -30,6 +30,8 @@ inline std::string said(const Reply& reply) {
   return reply.enhanced.empty() ? reply.text : reply.enhanced + " " + reply.text;
 }
 
+class Archive;
+
 class PipelinePolicy final : public Policy {
  public:
   struct Options {
@@ -37,6 +39,8 @@ class PipelinePolicy final : public Policy {
     Metrics& metrics;
     TrailLog* trails = nullptr;            ///< nothing: trails of refused mail are not kept
     bool keep_accepted = true;             ///< [trail] accepted
+    const Services* services = nullptr;    ///< of databases, kv stores and the spool, for rules that ask
+    Archive* archive = nullptr;            ///< nothing: no copies of messages are kept
     Instant (*precise_clock)() = nullptr;  ///< `std::chrono::steady_clock::now` in a server; see PolicyWorker
   };
   explicit PipelinePolicy(Options options);
@@ -45,8 +49,14 @@ class PipelinePolicy final : public Policy {
   /// Before start: the services that modules provide. Without a queue, nobody is told of accepted mail (tests,
   /// `explain`); without return paths, forwarded mail keeps its sender.
   void attach(Directory& directory, Queue* queue, const ReturnPaths* return_paths = nullptr);
+  /// Also before start: where the mails that rules write are begun, and the name in their trace fields. Without it no
+  /// rule can write any.
+  void attach_spool(Spool& spool, std::string hostname);
   /// On each worker's thread, or before the loops run.
-  void start(Executor& executor, Resolver& resolver, Log log);
+  void start(Executor& executor, Resolver& resolver, Log log, HttpClient* http = nullptr);
+  /// From now on rules on this worker are answered from `recorded`, which outlives them, instead of by the world; null
+  /// ends that. For replay, explain and specs.
+  void answer_from(Executor& executor, RecordedAnswers* recorded);
   /// Puts an epoch in force on one worker; on its thread, or before the loops run. Cannot fail.
   void install(Executor& executor, const PreparedRules& prepared);
 
@@ -81,6 +91,8 @@ class PipelinePolicy final : public Policy {
     std::vector<bool> by_alias;                                   ///< it is another address than the client named
     std::vector<std::pair<std::uint32_t, std::string>> failed{};  ///< recipients, with what is wrong with their alias
   };
+  /// A mail that rules bring in, before it goes through "root".
+  using Settled = std::shared_ptr<SettledMail>;
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
   Task<Verdict> session_stage(SessionState& session, Stage stage);
   Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
@@ -92,9 +104,20 @@ class PipelinePolicy final : public Policy {
                                       const Address& address);
   Task<Classified> classify_return_path(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
                                         const Address& address);
-  Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, const Address& address);
+  Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
+                                  const Address& address);
   Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, Expansion& expansion);
   void rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias, Plan& plan) const;
+  /// `brought`: how many mails were brought in by this one and by those that it brought in.
+  Task<Decision> decide_message(PolicyWorker& worker, Transaction& transaction, std::size_t& brought);
+  /// Settles the mails that rules brought in (brought.cc). A verdict that refuses is the answer to all.
+  Task<Verdict> bring_in(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent, std::size_t& brought);
+  Task<Verdict> bring_one(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent, BroughtMail& mail,
+                          std::size_t& brought);
+  Settled make_settled(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent, BroughtMail& mail);
+  /// Whether the recipient may have it; its place beside the others is then set up. Errors: "brought.*".
+  Task<Result<void>> address_one(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent,
+                                 const BroughtMail& mail, Transaction& child, Recipient recipient);
   void log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient, const Verdict& verdict,
                    std::string_view cell);
   void accepted(PolicyWorker& worker, MessageId id, const Transaction& transaction, Envelope envelope, Plan plan,
@@ -104,6 +127,8 @@ class PipelinePolicy final : public Policy {
   Directory* directory_ = nullptr;
   Queue* queue_ = nullptr;
   const ReturnPaths* return_paths_ = nullptr;
+  Spool* spool_ = nullptr;
+  std::string hostname_;
   std::vector<std::unique_ptr<PolicyWorker>> workers_;
   /// Stages that have a hook on some worker in the present epoch: a stage without any costs no coroutine.
   std::atomic<std::uint32_t> hooked_{0};
@@ -112,6 +137,7 @@ class PipelinePolicy final : public Policy {
   struct GateList;
   std::unique_ptr<GateList> gates_;
   Counter& accepted_;
+  Counter& brought_;
   Counter& accepted_recipients_;
   Counter& refused_recipients_;
   Counter& refused_messages_;

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <set>
 
+#include "core/pipeline/archive.h"
+#include "core/pipeline/brought.h"
 #include "core/pipeline/policy.h"
 #include "core/pipeline/root_run.h"
 
@@ -12,9 +14,9 @@ namespace postern {
 namespace {
 
 /// One verdict about the whole mail.
-Decision whole_decision(const Transaction& transaction, Verdict verdict) {
+Decision whole_decision(std::size_t named, Verdict verdict) {
   Decision decision;
-  decision.outcomes.assign(transaction.envelope.recipients.size(), {verdict.reply, verdict.rule});
+  decision.outcomes.assign(named, {verdict.reply, verdict.rule});
   decision.whole = std::move(verdict);
   return decision;
 }
@@ -106,12 +108,13 @@ Verdict discarded(std::string reason) {
 Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, Expansion& expansion) {
   const std::size_t named = mail.envelope.recipients.size();
   std::set<Address> known;
+  RecordedDirectory directory(worker, mail.trail, Stage::kMessage);
   for (std::size_t i = 0; i < named; ++i)
     if (mail.lookups[i].kind != AddressLookup::Kind::kAlias) known.insert(mail.envelope.recipients[i].address);
   for (std::size_t i = 0; i < named; ++i) {
     if (mail.lookups[i].kind != AddressLookup::Kind::kAlias) continue;
     const Recipient alias = mail.envelope.recipients[i];
-    auto resolved = co_await resolve_alias(*worker.directory, alias.address, mail.lookups[i]);
+    auto resolved = co_await resolve_alias(directory, alias.address, mail.lookups[i]);
     if (!resolved) {
       expansion.failed.emplace_back(static_cast<std::uint32_t>(i), resolved.error().detail);
       continue;
@@ -124,7 +127,7 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
         expansion.failed.emplace_back(static_cast<std::uint32_t>(i), "aliases lead to too many recipients");
         break;
       }
-      const DomainKind domain = worker.directory->domain_kind(target.address.domain().ascii());
+      const DomainKind domain = directory.peek(target.address.domain().ascii());
       const bool relay = domain == DomainKind::kRelay || (domain == DomainKind::kForeign && may_leave);
       put_target(mail, alias, i, std::move(target), relay, placed);
       expansion.by_alias[i] = true;
@@ -147,9 +150,10 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
 void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias,
                                     Plan& plan) const {
   const Address& sender = mail.envelope.sender;
+  const RecordedDirectory directory(worker, mail.trail, Stage::kMessage);
   if (!return_paths_ || sender.is_null() || mail.session.client.authenticated() ||
       std::ranges::find(by_alias, true) == by_alias.end() ||
-      worker.directory->domain_kind(sender.domain().ascii()) != DomainKind::kForeign)
+      directory.domain_kind(sender.domain().ascii()) != DomainKind::kForeign)
     return;
   const auto made = return_paths_->forward(sender, worker.executor->wall());
   if (!made) {
@@ -162,7 +166,7 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
   }
   const auto forwarded = [&](std::uint32_t one) {
     const Address& address = mail.envelope.recipients[one].address;
-    return by_alias[one] && worker.directory->domain_kind(address.domain().ascii()) == DomainKind::kForeign;
+    return by_alias[one] && directory.peek(address.domain().ascii()) == DomainKind::kForeign;
   };
   RecipientSet rewritten = RecipientSet::none(mail.envelope.recipients.size());
   for (std::size_t at = 0, count = plan.steps.size(); at < count; ++at) {
@@ -188,21 +192,30 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
 }
 
 Task<Decision> PipelinePolicy::message(Transaction& transaction) {
-  Executor& executor = co_await this_executor();
-  PolicyWorker& worker = here(executor);
+  std::size_t brought = 0;
+  co_return co_await decide_message(here(co_await this_executor()), transaction, brought);
+}
+
+Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, Transaction& transaction, std::size_t& brought) {
+  Executor& executor = *worker.executor;
   const auto epoch = worker.epoch;
   const Instant before = executor.now();
+  // Before any rule has seen it: what a replay runs its scripts over.
+  // Mails that rules bring in are made again by a replay of the one that brought them.
+  if (options_.archive && transaction.brought_depth == 0 && options_.archive->wants(executor, transaction))
+    co_await options_.archive->keep(executor, transaction);
   if (epoch->hooked(Stage::kMessage)) {
     Verdict verdict = co_await run_hooks(worker, epoch, Stage::kMessage, transaction.session, &transaction, nullptr);
     if (verdict.refuses()) {
       transaction.trail.reply(Stage::kMessage, verdict.reply.code, said(verdict.reply));
       refused_messages_.add(executor.index());
-      co_return whole_decision(transaction, std::move(verdict));
+      co_return whole_decision(transaction.envelope.recipients.size(), std::move(verdict));
     }
     if (verdict.decided()) transaction.fate = std::move(verdict);
   }
   const std::size_t named = transaction.envelope.recipients.size();
-  Expansion expansion{std::vector<std::uint32_t>(named), std::vector<bool>(named)};
+  // What rules bring in is sent on by us, as what an alias leads to is.
+  Expansion expansion{std::vector<std::uint32_t>(named), std::vector<bool>(named, transaction.brought_depth > 0)};
   const std::vector<std::uint32_t>& named_by = expansion.named_by;
   std::iota(expansion.named_by.begin(), expansion.named_by.end(), 0U);
   if (std::ranges::any_of(transaction.lookups, [](const auto& one) { return one.kind == AddressLookup::Kind::kAlias; }))
@@ -227,6 +240,18 @@ Task<Decision> PipelinePolicy::message(Transaction& transaction) {
   rewrite_sender(worker, transaction, expansion.by_alias, decision.plan);
   add_bounces(decision, expanded ? run.outcomes() : decision.outcomes, named_by, transaction.answers_each);
   set_whole(decision);
+  if (decision.refuses_all()) {
+    transaction.brought.clear();
+  } else {
+    settle_bodies(run, transaction, decision);
+    if (!transaction.brought.empty()) {
+      Verdict verdict = co_await bring_in(worker, *epoch, transaction, brought);
+      if (verdict.refuses()) {
+        decision = whole_decision(named, std::move(verdict));
+        transaction.settled.clear();
+      }
+    }
+  }
   root_seconds_.observe(executor.index(), executor.now() - before);
   if (decision.refuses_all()) {
     const Reply reply = decision.reply();
@@ -265,6 +290,13 @@ Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft d
   Plan plan = decision.plan;
   compact(envelope, plan);
   if (envelope.recipients.empty()) co_return fault("pipeline.nothing", "no recipient was accepted");
+  // Before this one, so that its 250 speaks for all. A fault keeps back what comes after it, this one too: the client
+  // tries again, and what was written already may then come twice. Better that than a loss.
+  for (const Settled& one : transaction.settled) {
+    auto written = co_await commit(*one->transaction, std::move(one->draft), one->decision);
+    if (!written) co_return written;
+    brought_.add(executor.index());
+  }
   if (!transaction.edits.empty()) draft.replace_header(transaction.edits.apply(HeaderBlock(draft.header())).join());
   transaction.draft = nullptr;  // the session's was moved into ours
   transaction.trail.reply(Stage::kMessage, 250, "accepted");

@@ -58,7 +58,8 @@ RootRun::RootRun(const RuleEpoch& epoch, PolicyWorker& worker, Transaction& tran
       effects_(effects),
       count_(transaction.envelope.recipients.size()),
       unsettled_(RecipientSet::all(count_)),
-      outcomes_(count_) {}
+      outcomes_(count_),
+      own_(transaction.draft) {}
 
 Fault fault_of_current_exception() {
   try {
@@ -77,41 +78,132 @@ Task<void> RootRun::run() {
   if (root != epoch_.pipelines.end()) levels_.push_back({&root->second, 0, unsettled_});
   while (const CompiledRule* rule = next_rule()) {
     const Instant before = worker_.tick();
-    RecipientSet selected = levels_.back().set;
-    if (rule->rule->when) {
-      Result<RecipientSet> matched(std::unexpect);
-      try {
-        matched = co_await rule->rule->when->match({mail_, levels_.back().set, effects_, Stage::kMessage});
-      } catch (...) {
-        matched = std::unexpected(fault_of_current_exception());
-      }
-      if (!matched) {
-        fail(*rule->rule, rule->place, selected, matched.error());
-        continue;
-      }
-      selected = *matched & levels_.back().set;
-    }
+    const RecipientSet selected = rule->rule->when ? co_await select(*rule) : levels_.back().set;
     record(*rule, selected, before);
-    if (selected.empty()) continue;
-    for (const auto& action : rule->rule->actions) {
-      // Edits for some recipients only are caught apart: they belong to their steps, not to the message.
-      const bool split = !selected.full();
-      HeaderEdits aside;
-      if (split) std::swap(aside, mail_.edits);
-      Result<ActionResult> result(std::unexpect);
-      try {
-        result = co_await action->run({mail_, selected, effects_, Stage::kMessage});
-      } catch (...) {
-        result = std::unexpected(fault_of_current_exception());
-      }
-      if (split) {
-        std::swap(aside, mail_.edits);
-        keep_edits(selected, aside);
-      }
-      if (apply(*rule, selected, std::move(result)) == After::kRuleDone) break;
-    }
+    const std::size_t bodies = bodies_.size();  // a group that gets one of its own has had its turn
+    for (std::size_t body = 0; body <= bodies && !selected.empty(); ++body)
+      if (const RecipientSet group = sharing(selected, body); !group.empty()) co_await run_actions(*rule, group);
   }
+  look_at(0);
   if (!unsettled_.empty()) settle_with(unsettled_, failure_verdict(OnError::kDefer, "root", Stage::kMessage), "root");
+}
+
+Task<RecipientSet> RootRun::select(const CompiledRule& rule) {
+  const RecipientSet here = levels_.back().set;
+  RecipientSet selected = RecipientSet::none(count_);
+  for (std::size_t body = 0; body <= bodies_.size(); ++body) {
+    const RecipientSet group = sharing(here, body);
+    if (group.empty()) continue;
+    look_at(body);
+    Result<RecipientSet> matched(std::unexpect);
+    try {
+      matched = co_await rule.rule->when->match({mail_, group, effects_, Stage::kMessage});
+    } catch (...) {
+      matched = std::unexpected(fault_of_current_exception());
+    }
+    if (matched)
+      selected = selected | (*matched & group);
+    else
+      fail(*rule.rule, rule.place, group, matched.error());
+  }
+  co_return selected;
+}
+
+Task<void> RootRun::run_actions(const CompiledRule& rule, RecipientSet group) {
+  for (const auto& action : rule.rule->actions) {
+    look_at(body_of(group));
+    Result<ActionResult> result = co_await run_action(rule, *action, group);
+    if (apply(rule, group, std::move(result)) == After::kRuleDone) co_return;
+  }
+}
+
+Task<Result<ActionResult>> RootRun::run_action(const CompiledRule& rule, Action& action, const RecipientSet& group) {
+  // Edits for some recipients only are caught apart: they belong to their steps, not to the message.
+  const bool split = !group.full();
+  HeaderEdits aside;
+  if (split) std::swap(aside, mail_.edits);
+  RuleCall call{mail_, group, effects_, Stage::kMessage};
+  if (split) call.edits_of_all = &aside;
+  if (split && !edits_of_.empty()) {
+    std::size_t first = 0;
+    while (!group.contains(first)) ++first;
+    call.edits_of_some = &edit_lists_[edits_of_[first]];
+  }
+  const std::size_t brought_before = mail_.brought.size();
+  Result<ActionResult> result(std::unexpect);
+  try {
+    result = co_await action.run(call);
+  } catch (...) {
+    result = std::unexpected(fault_of_current_exception());
+  }
+  if (split) {
+    std::swap(aside, mail_.edits);
+    keep_edits(group, aside);
+  }
+  if (result)
+    if (auto kept = check_brought(brought_before, *rule.rule); !kept) result = std::unexpected(kept.error());
+  if (!result)
+    mail_.brought.erase(mail_.brought.begin() + static_cast<std::ptrdiff_t>(brought_before), mail_.brought.end());
+  if (result && result->body)
+    if (auto put = put_body(std::move(*result->body), group, *rule.rule); !put) result = std::unexpected(put.error());
+  co_return result;
+}
+
+Result<void> RootRun::check_brought(std::size_t before, const Rule& rule) {
+  if (mail_.brought.size() == before) return {};
+  if (mail_.brought_depth >= Transaction::kMaxBroughtDepth)
+    return fault("brought.depth", "mails that rules bring in bring in further ones");
+  if (mail_.brought.size() > Transaction::kMaxBrought)
+    return fault("brought.limit", fmt::format("rules bring in more than {} mails", Transaction::kMaxBrought));
+  for (std::size_t i = before; i < mail_.brought.size(); ++i)
+    if (mail_.brought[i].rule.empty()) mail_.brought[i].rule = rule.name;
+  return {};
+}
+
+/// In the place of the body that `group` had, if nobody else has it, settled recipients included.
+Result<void> RootRun::put_body(Draft body, const RecipientSet& group, const Rule& rule) {
+  if (!own_) return fault("body.none", "there is no message yet");
+  const std::size_t old = body_of(group);
+  const Draft& before = *mail_.draft;
+  // What the fields say of the message stays true; its name is the new one.
+  std::string prefix(before.prefix());
+  const std::string name = before.id().to_string();
+  if (const std::size_t at = prefix.find(name); at != std::string::npos)
+    prefix.replace(at, name.size(), body.id().to_string());
+  body.prepend(prefix);
+  mail_.trail.fact(
+      Stage::kMessage, "body",
+      fmt::format("{}: {} octets instead of {} [{}]", rule.name, body.size(), before.size(), group.to_string()));
+  changed_ = true;
+  if (sharing(RecipientSet::all(count_), old) == group) {
+    (old ? *bodies_[old - 1].draft : *own_) = std::move(body);
+  } else if (bodies_.size() >= kMaxBodies) {
+    return fault("body.limit", "too many bodies of one mail");
+  } else {
+    if (old) bodies_[old - 1].members = bodies_[old - 1].members - group;
+    bodies_.push_back({std::make_shared<Draft>(std::move(body)), group, rule.name});
+  }
+  return {};
+}
+
+/// The number of the body that all of `group` have.
+std::size_t RootRun::body_of(const RecipientSet& group) const {
+  for (std::size_t i = 0; i < bodies_.size(); ++i)
+    if (!(bodies_[i].members & group).empty()) return i + 1;
+  return 0;
+}
+
+/// Those of `set` that have this body.
+RecipientSet RootRun::sharing(const RecipientSet& set, std::size_t body) const {
+  if (body) return set & bodies_[body - 1].members;
+  RecipientSet rest = set;
+  for (const Body& one : bodies_) rest = rest - one.members;
+  return rest;
+}
+
+void RootRun::look_at(std::size_t body) {
+  mail_.draft = body ? bodies_[body - 1].draft.get() : own_;
+  if (mail_.draft && changed_) mail_.size = mail_.draft->size() - mail_.draft->prefix().size();
 }
 
 const CompiledRule* RootRun::next_rule() {
@@ -191,7 +283,8 @@ RootRun::After RootRun::go(const CompiledRule& rule, const RecipientSet& selecte
   else if (levels_.size() >= kMaxGoDepth)
     fail(*rule.rule, rule.place, selected, {"pipeline.depth", "pipelines lead through too many others"});
   else {
-    levels_.back().set = levels_.back().set - selected;
+    // Not only the last one's: another group of the same rule may have gone before.
+    for (Level& level : levels_) level.set = level.set - selected;
     levels_.push_back({&target->second, 0, selected});
   }
   return After::kRuleDone;

@@ -7,11 +7,18 @@
 // A rule that fails (a fault, an exception, a step that makes no sense) settles the recipients it failed for as its
 // on_error says. Recipients that run off a pipeline's end are deferred: an error, never a silent drop.
 //
+// An action may give its recipients another body (ActionResult::body). Where these are all that had the body before, it
+// takes its place; else the mail has several bodies from there on: matchers and actions run once for each, with
+// Transaction::draft being that body, and at the end each becomes a mail of its own (brought.h). Everything else about
+// the recipients stays together: their notes, what the gate said of them, their place in the pipeline, their outcomes.
+//
 // Owner:  Policy::message, in its frame. Thread: its worker.
-// Limits: kMaxGoDepth pipelines deep, kMaxRulesRun rules in all, [pipeline] time_limit for the waits.
+// Limits: kMaxGoDepth pipelines deep, kMaxRulesRun rules in all, kMaxBodies beside the first, Transaction::kMaxBrought
+//         mails brought in, [pipeline] time_limit for the waits.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +32,14 @@ class RootRun {
  public:
   static constexpr std::size_t kMaxGoDepth = 32;
   static constexpr std::size_t kMaxRulesRun = 10'000;
+  static constexpr std::size_t kMaxBodies = 16;
+
+  /// A body that some recipients have instead of the mail's own.
+  struct Body {
+    std::shared_ptr<Draft> draft;
+    RecipientSet members;
+    std::string rule;  ///< that made it
+  };
 
   RootRun(const RuleEpoch& epoch, PolicyWorker& worker, Transaction& transaction, Effects& effects);
 
@@ -37,6 +52,7 @@ class RootRun {
   const RecipientSet& unsettled() const { return unsettled_; }
   std::vector<RecipientOutcome>& outcomes() { return outcomes_; }  ///< one per recipient of the envelope, as it is now
   std::vector<PlanStep>& steps() { return steps_; }
+  std::vector<Body>& bodies() { return bodies_; }
 
  private:
   struct Level {
@@ -49,6 +65,14 @@ class RootRun {
 
   const CompiledRule* next_rule();  ///< of the innermost pipeline with recipients left; null at the end
   bool off_the_end();
+  Task<RecipientSet> select(const CompiledRule& rule);
+  Task<void> run_actions(const CompiledRule& rule, RecipientSet group);
+  Task<Result<ActionResult>> run_action(const CompiledRule& rule, Action& action, const RecipientSet& group);
+  Result<void> check_brought(std::size_t before, const Rule& rule);
+  Result<void> put_body(Draft body, const RecipientSet& group, const Rule& rule);
+  std::size_t body_of(const RecipientSet& group) const;
+  RecipientSet sharing(const RecipientSet& set, std::size_t body) const;
+  void look_at(std::size_t body);
   void record(const CompiledRule& rule, const RecipientSet& selected, Instant before);
   After apply(const CompiledRule& rule, const RecipientSet& selected, Result<ActionResult> result);
   After go(const CompiledRule& rule, const RecipientSet& selected, const std::string& pipeline);
@@ -77,6 +101,9 @@ class RootRun {
   std::vector<HeaderEdits> edit_lists_;  ///< of splits; number 0 is empty
   std::vector<std::uint32_t> edits_of_;  ///< per recipient; empty until the first split edit
   std::vector<WallTime> not_before_;     ///< per recipient; empty until the first hold
+  std::vector<Body> bodies_;             ///< number n is bodies_[n - 1]; number 0 is the mail's own
+  Draft* own_ = nullptr;                 ///< the session's, which keeps the mail's own body
+  bool changed_ = false;                 ///< there was another body than the one that came
 };
 
 /// What the exception being handled says, as a rule's fault. Throws Cancelled on.

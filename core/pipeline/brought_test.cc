@@ -1,0 +1,397 @@
+// Mails that rules bring in, and bodies for some recipients: what is committed, in which order, and what is not.
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+#include "core/pipeline/fixture_for_tests.h"
+
+namespace postern {
+namespace {
+
+constexpr std::string_view kCopy = "Subject: a copy\r\n\r\ncopied\r\n";
+
+/// Brings in a mail to one recipient.
+class Brings final : public Action {
+ public:
+  std::string to;
+  std::string from = "alice@elsewhere.example";
+  bool fixed = true;
+  int times = 1;
+  bool guarded = true;  ///< not for mail that came of it
+
+  Task<Result<ActionResult>> run(RuleCall call) override {
+    const std::string why = "copy_to " + to;
+    const auto& before = call.transaction.brought_by;
+    if (guarded && std::find(before.begin(), before.end(), why) != before.end()) co_return ActionResult{};
+    for (int i = 0; i < times; ++i) {
+      auto draft = call.effects.begin_draft();
+      if (!draft) co_return std::unexpected(draft.error());
+      if (auto ok = co_await draft->append(kCopy); !ok) co_return std::unexpected(ok.error());
+      BroughtMail mail{.envelope = {}, .draft = std::move(*draft), .rule = {}, .why = why, .fixed_recipients = fixed};
+      if (!from.empty()) mail.envelope.sender = address(from);
+      mail.envelope.recipients.push_back({address(to), "", kNotifyUnset});
+      call.transaction.brought.push_back(std::move(mail));
+    }
+    co_return ActionResult{};
+  }
+};
+
+/// Gives its recipients a body.
+class Writes final : public Action {
+ public:
+  explicit Writes(std::string body) : body_(std::move(body)) {}
+  Task<Result<ActionResult>> run(RuleCall call) override {
+    auto draft = call.effects.begin_draft();
+    if (!draft) co_return std::unexpected(draft.error());
+    const std::string text = std::string(call.transaction.headers()) + "\r\n" + body_;
+    if (auto ok = co_await draft->append(text); !ok) co_return std::unexpected(ok.error());
+    ActionResult result;
+    result.body = std::make_shared<Draft>(std::move(*draft));
+    co_return result;
+  }
+
+ private:
+  std::string body_;
+};
+
+std::shared_ptr<Brings> brings(std::string to) {
+  auto out = std::make_shared<Brings>();
+  out->to = std::move(to);
+  return out;
+}
+
+struct BroughtWorld : PolicyWorld {
+  std::optional<Talk> talk;
+  BroughtWorld() { policy->attach_spool(*spool, "mx.ours.example"); }
+  void set(std::vector<Rule> root) {
+    rules = std::make_shared<RuleSet>();
+    rules->pipelines["root"] = {"root", {}, std::move(root)};
+    install();
+  }
+  Decision decide(std::vector<std::string> recipients = {"bob@ours.example"}) {
+    talk.emplace(*this);
+    talk->connect();
+    talk->from("alice@elsewhere.example");
+    for (const std::string& to : recipients) REQUIRE_FALSE(talk->to(to).decided());
+    return talk->send();
+  }
+  Result<MessageId> commit(const Decision& decision) {
+    talk->mail->draft = nullptr;
+    return talk->commit(decision);
+  }
+  static Task<std::string> text(PolicyWorld* world, MessageId id) {
+    auto reader = co_await world->spool->open(world->sim.worker(0), id);
+    REQUIRE(reader);
+    std::string out;
+    while (true) {
+      auto piece = co_await reader->next();
+      REQUIRE(piece);
+      if (piece->empty()) co_return out;
+      out += *piece;
+    }
+  }
+  std::string text(MessageId id) { return run(text(this, id)); }
+  /// "name: value" of the facts in the trail of the stored message.
+  static Task<std::string> facts(PolicyWorld* world, MessageId id) {
+    auto reader = co_await world->spool->open(world->sim.worker(0), id);
+    REQUIRE(reader);
+    std::string out;
+    for (const TrailEntry& entry : *Trail::decode(reader->trail())) out += entry.name + ": " + entry.answer + "\n";
+    co_return out;
+  }
+  std::string facts(MessageId id) { return run(facts(this, id)); }
+};
+
+TEST_CASE("a copy is committed before the mail that brought it, and their trails name each other") {
+  BroughtWorld world;
+  world.set(
+      {make_rule("archive", nullptr, {brings("eve@ours.example")}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  const Decision decision = world.decide();
+  CHECK(decision.reply().code == 250);
+  CHECK(world.queue.messages.empty());
+  const auto id = world.commit(decision);
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 2);
+  const QueuedMessage& copy = world.queue.messages[0];
+  CHECK(world.queue.messages[1].id == *id);
+  CHECK(copy.envelope.recipients[0].address == address("eve@ours.example"));
+  CHECK(copy.plan.steps[0].account == "eve");
+  const std::string text = world.text(copy.id);
+  CHECK(text.starts_with("Received: by mx.ours.example (Postern, copy_to) id " + copy.id.to_string() + ";\r\n\t"));
+  CHECK(text.ends_with(kCopy));
+  CHECK(world.facts(copy.id).contains("brought-by: " + id->to_string() + " copy_to eve@ours.example: archive\n"));
+  CHECK(world.facts(*id).contains("brought: " + copy.id.to_string() + " copy_to eve@ours.example to eve@ours.example"));
+}
+
+TEST_CASE("a refused mail commits nothing that it brought in") {
+  BroughtWorld world;
+  world.set({make_rule("archive", nullptr, {brings("eve@ours.example")}),
+             make_rule("rest", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})});
+  CHECK(world.decide().reply().code == 550);
+  CHECK(world.talk->mail->settled.empty());
+  CHECK(world.talk->mail->brought.empty());
+  CHECK(world.queue.messages.empty());
+}
+
+TEST_CASE("what a brought-in mail is refused with is the answer to the mail that brought it") {
+  BroughtWorld world;
+  const auto made_here = std::make_shared<FnMatcher>([](const RuleCall& call) {
+    return Result<RecipientSet>(call.transaction.session.made_here ? call.recipients
+                                                                   : RecipientSet::none(call.recipients.size()));
+  });
+  world.set({make_rule("big", made_here, {say(Verdict::reject(552, "5.3.4", "too big"))}),
+             make_rule("archive", nullptr, {brings("eve@ours.example")}),
+             make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  const Decision decision = world.decide();
+  CHECK(decision.refuses_all());
+  CHECK(decision.reply() == Reply{552, "5.3.4", "too big"});
+  CHECK(decision.whole.rule == "archive");
+  CHECK(world.talk->mail->settled.empty());
+}
+
+TEST_CASE("a notice that cannot be delivered is dropped, and the mail goes on") {
+  BroughtWorld world;
+  auto notice = brings("nobody@ours.example");
+  notice->from.clear();
+  world.set({make_rule("tell", nullptr, {notice}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  const Decision decision = world.decide();
+  CHECK(decision.reply().code == 250);
+  const auto id = world.commit(decision);
+  REQUIRE(id);
+  CHECK(world.queue.messages.size() == 1);
+  CHECK(world.facts(*id).contains("dropped, nobody@ours.example does not exist"));
+}
+
+TEST_CASE("a copy to somebody of ours who does not exist defers the mail: the script is wrong") {
+  BroughtWorld world;
+  world.set({make_rule("archive", nullptr, {brings("nobody@ours.example")}),
+             make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  CHECK(world.decide().reply().code == 451);
+  CHECK(world.log.count("brought.refused") == 1);
+}
+
+TEST_CASE("a script's address elsewhere is open only where aliases may lead elsewhere, and to notices") {
+  for (const bool forwards : {false, true})
+    for (const bool fixed : {false, true})
+      for (const bool notice : {false, true}) {
+        BroughtWorld world;
+        world.gate.forward_aliases = forwards;
+        auto copy = brings("x@foreign.example");
+        copy->fixed = fixed;
+        if (notice) copy->from.clear();
+        const auto local = std::make_shared<FnMatcher>([](const RuleCall& call) {
+          RecipientSet out = RecipientSet::none(call.recipients.size());
+          for (std::size_t i = 0; i < call.recipients.size(); ++i)
+            if (call.transaction.lookups[i].kind == AddressLookup::Kind::kAccount) out.insert(i);
+          return Result<RecipientSet>(out);
+        });
+        const auto relay = std::make_shared<FnAction>(
+            [](const RuleCall&) {
+              ActionResult result;
+              result.kind = ActionResult::Kind::kFinal;
+              result.step.kind = PlanStep::Kind::kRelay;
+              return Result<ActionResult>(result);
+            },
+            true);
+        world.set({make_rule("archive", local, {copy, deliver_to("INBOX")}), make_rule("out", nullptr, {relay})});
+        const Decision decision = world.decide();
+        const bool open = fixed && (forwards || notice);
+        CAPTURE(forwards);
+        CAPTURE(fixed);
+        CAPTURE(notice);
+        CHECK(decision.reply().code == (open || notice ? 250 : 451));
+        CHECK(world.talk->mail->settled.size() == (open ? 1 : 0));
+      }
+}
+
+TEST_CASE("a notice reaches the sender of the mail that it is about, wherever that is") {
+  BroughtWorld world;
+  auto notice = brings("alice@elsewhere.example");
+  notice->from.clear();
+  notice->fixed = false;
+  const auto relay = std::make_shared<FnAction>(
+      [](const RuleCall& call) {
+        ActionResult result;
+        result.kind = ActionResult::Kind::kFinal;
+        if (call.transaction.session.made_here) result.step.kind = PlanStep::Kind::kRelay;
+        return Result<ActionResult>(result);
+      },
+      true);
+  world.set({make_rule("tell", nullptr, {notice}), make_rule("rest", nullptr, {relay})});
+  const auto id = world.commit(world.decide());
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 2);
+  CHECK(world.queue.messages[0].plan.steps[0].kind == PlanStep::Kind::kRelay);
+  CHECK(world.queue.messages[0].envelope.sender.is_null());
+}
+
+TEST_CASE("mails that bring in mails end: by depth, and by number") {
+  BroughtWorld deep;
+  auto endless = brings("eve@ours.example");
+  endless->guarded = false;
+  deep.set({make_rule("loop", nullptr, {endless}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  CHECK(deep.decide().reply().code == 451);
+  CHECK(deep.log.count("rule.failed") == 1);
+
+  BroughtWorld many;
+  auto few = brings("eve@ours.example");
+  few->guarded = false;
+  few->times = 5;  // 5 + 25 + 125 + 625: the number of all counts, not of each
+  many.set({make_rule("loop", nullptr, {few}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  CHECK(many.decide().refuses_all());
+  CHECK(many.talk->mail->settled.empty());
+
+  BroughtWorld flood;
+  auto too_many = brings("eve@ours.example");
+  too_many->times = static_cast<int>(Transaction::kMaxBrought) + 1;
+  flood.set({make_rule("loop", nullptr, {too_many}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  CHECK(flood.decide().reply().code == 451);
+}
+
+TEST_CASE("a copy that its own rule leaves alone is delivered once") {
+  BroughtWorld world;
+  world.set(
+      {make_rule("archive", nullptr, {brings("eve@ours.example")}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  REQUIRE(world.commit(world.decide({"eve@ours.example"})));
+  CHECK(world.queue.messages.size() == 2);
+}
+
+TEST_CASE("when the spool fails for a brought-in mail the main mail is not written") {
+  BroughtWorld world;
+  FaultEnv broken;
+  auto opened = open_spool({.dir = "/spool", .segment_size = 1 << 20}, {.env = broken,
+                                                                        .journal = world.sim.make_lane("journal"),
+                                                                        .keeper = world.sim.make_lane("keeper"),
+                                                                        .report = {}});
+  REQUIRE(opened);
+  world.policy->attach_spool(*opened->spool, "mx.ours.example");  // the session's own draft is elsewhere
+  world.set(
+      {make_rule("archive", nullptr, {brings("eve@ours.example")}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  const Decision decision = world.decide();
+  CHECK(decision.reply().code == 250);
+  broken.fail_sync(EIO, 0);
+  const auto id = world.commit(decision);
+  REQUIRE_FALSE(id);
+  CHECK(id.error().code == "spool.latched");
+  CHECK(world.queue.messages.empty());
+  CHECK(world.log.count("message.commit") == 1);
+  world.talk.reset();
+}
+
+TEST_CASE("a body for all takes the place of the one that came") {
+  BroughtWorld world;
+  world.set({make_rule("edit", nullptr, {std::make_shared<Writes>("changed\r\n")}),
+             make_rule("rest", nullptr, {set_field("X-After", "yes"), deliver_to("INBOX")})});
+  const Decision decision = world.decide({"bob@ours.example", "eve@ours.example"});
+  const auto id = world.commit(decision);
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 1);
+  CHECK(world.text(*id) == "Subject: hi\r\nX-After: yes\r\n\r\nchanged\r\n");
+  CHECK(world.queue.messages[0].plan.steps.size() == 2);
+}
+
+TEST_CASE("a body for some recipients makes a mail beside the other, with the same envelope for them") {
+  BroughtWorld world;
+  const auto seen = std::make_shared<std::string>();
+  const auto look = std::make_shared<FnMatcher>([seen](const RuleCall& call) {
+    *seen += call.recipients.to_string() + "=" + std::to_string(call.transaction.size) + " ";
+    return Result<RecipientSet>(call.recipients);
+  });
+  world.set({make_rule("early", only({2}), {deliver_to("Early")}),
+             make_rule("edit", only({1}), {set_field("X-Eve", "1"), std::make_shared<Writes>("for eve\r\n")}),
+             make_rule("rest", look, {set_field("X-All", "1"), deliver_to("INBOX")})});
+  world.directory.accounts["dan@ours.example"] = "dan";
+  const Decision decision = world.decide({"bob@ours.example", "eve@ours.example", "dan@ours.example"});
+  CHECK(*seen == "0=22 1=24 ");
+  CHECK(decision.outcomes.size() == 3);
+  const auto id = world.commit(decision);
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 2);
+  const QueuedMessage& eve = world.queue.messages[0];
+  const QueuedMessage& rest = world.queue.messages[1];
+  REQUIRE(eve.envelope.recipients.size() == 1);
+  CHECK(eve.envelope.recipients[0].address == address("eve@ours.example"));
+  CHECK(eve.envelope.sender == address("alice@elsewhere.example"));
+  CHECK(eve.plan.steps[0].recipients == std::vector<std::uint32_t>{0});
+  CHECK(HeaderEdits::decode(eve.plan.steps[0].header_edits)->size() == 2);
+  CHECK(rest.id == *id);
+  CHECK(rest.envelope.recipients.size() == 2);
+  CHECK(world.text(eve.id).ends_with("\r\n\r\nfor eve\r\n"));
+  CHECK(world.text(*id).ends_with("\r\n\r\nhello\r\n"));
+  CHECK(world.facts(eve.id).contains("beside: " + id->to_string()));
+  CHECK(world.facts(*id).contains("beside: " + eve.id.to_string()));
+}
+
+TEST_CASE("the last who have the body that came have it changed in its place") {
+  BroughtWorld world;
+  world.set({make_rule("one", only({0}), {std::make_shared<Writes>("one\r\n")}),
+             make_rule("two", only({1}), {std::make_shared<Writes>("two\r\n")}),
+             make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  const auto id = world.commit(world.decide({"bob@ours.example", "eve@ours.example"}));
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 2);
+  CHECK(world.text(world.queue.messages[0].id).ends_with("one\r\n"));
+  CHECK(world.queue.messages[0].envelope.recipients[0].address == address("bob@ours.example"));
+  CHECK(world.text(*id).ends_with("two\r\n"));
+  CHECK(world.queue.messages[1].envelope.recipients[0].address == address("eve@ours.example"));
+}
+
+TEST_CASE("when nobody is left for the body that came, no mail without recipients is written") {
+  BroughtWorld world;
+  world.set({make_rule("one", only({0}), {std::make_shared<Writes>("one\r\n"), deliver_to("INBOX")}),
+             make_rule("rest", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})});
+  world.talk.emplace(world);
+  world.talk->connect();
+  world.talk->from("alice@elsewhere.example");
+  world.talk->to("bob@ours.example");
+  world.talk->to("eve@ours.example");
+  world.talk->mail->answers_each = true;
+  const Decision decision = world.talk->send();
+  CHECK(decision.outcomes[1].reply.code == 550);
+  const auto id = world.commit(decision);
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 1);
+  CHECK(world.queue.messages[0].id == *id);
+  CHECK(world.queue.messages[0].envelope.recipients.size() == 1);
+  CHECK(world.text(*id).ends_with("one\r\n"));
+}
+
+TEST_CASE("recipients with different bodies may go to different pipelines by one rule") {
+  BroughtWorld world;
+  const auto two = std::make_shared<FnAction>(
+      [](const RuleCall& call) {
+        ActionResult result;
+        result.kind = ActionResult::Kind::kGo;
+        result.pipeline = call.recipients.contains(0) ? "a" : "b";
+        return Result<ActionResult>(result);
+      },
+      true, "a", "go");
+  world.rules = std::make_shared<RuleSet>();
+  world.rules->pipelines["root"] = {
+      "root",
+      {},
+      {make_rule("one", only({0}), {std::make_shared<Writes>("one\r\n")}), make_rule("go", nullptr, {two})}};
+  world.rules->pipelines["a"] = {"a", {}, {make_rule("a1", nullptr, {deliver_to("A")})}};
+  world.rules->pipelines["b"] = {"b", {}, {make_rule("b1", nullptr, {deliver_to("B")})}};
+  world.install();
+  const auto id = world.commit(world.decide({"bob@ours.example", "eve@ours.example"}));
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 2);
+  CHECK(world.queue.messages[0].plan.steps[0].folder == "A");
+  CHECK(world.queue.messages[1].plan.steps[0].folder == "B");
+}
+
+TEST_CASE("a body that some had already been given stays theirs when the others get another") {
+  BroughtWorld world;
+  world.set({make_rule("all", nullptr, {std::make_shared<Writes>("first\r\n")}),
+             make_rule("early", only({0}), {deliver_to("INBOX")}),
+             make_rule("late", nullptr, {std::make_shared<Writes>("second\r\n"), deliver_to("INBOX")})});
+  const auto id = world.commit(world.decide({"bob@ours.example", "eve@ours.example"}));
+  REQUIRE(id);
+  REQUIRE(world.queue.messages.size() == 2);
+  CHECK(world.text(world.queue.messages[0].id).ends_with("second\r\n"));
+  CHECK(world.text(*id).ends_with("first\r\n"));
+}
+
+}  // namespace
+}  // namespace postern
