@@ -23,7 +23,7 @@ bool among_ancestors(const std::vector<Visited>& visited, std::size_t from, cons
 
 }  // namespace
 
-Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, AddressLookup lookup) {
+Task<Result<AliasTargets>> resolve_alias(RecordedDirectory& directory, Address alias, AddressLookup lookup) {
   struct Pending {
     Address address;
     std::size_t parent;
@@ -42,8 +42,10 @@ Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, Ad
       co_return fault("alias.loop", alias.to_string() + " leads back to " + address.to_string());
     if (!seen.insert(address).second) continue;
     AddressLookup found;
-    const DomainKind domain = directory.domain_kind(address.domain().ascii());
-    if (domain == DomainKind::kLocal) found = co_await directory.find(address);
+    const DomainKind domain = directory.peek(address.domain().ascii());
+    const Instant since = directory.now();
+    if (domain == DomainKind::kLocal) found = co_await directory.look_up(address);
+    directory.write(address, domain, found, since);
     switch (found.kind) {
       case AddressLookup::Kind::kTemporary:
         co_return fault("alias.temporary", "no answer about " + address.to_string());

@@ -4,12 +4,15 @@
 // ones, each once. A loop is an error, as are too many targets (kMaxAliasTargets) and too long a chain
 // (kMaxAliasDepth): the recipient is deferred and the log names the alias.
 //
+// Each address that is looked at is written to the trail, as by any rule.
+//
 // Thread: a worker's coroutine.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "core/pipeline/recorded_directory.h"
 #include "postern/auth.h"
 #include "postern/error.h"
 #include "postern/task.h"
@@ -31,6 +34,6 @@ struct AliasTargets {
 
 /// Errors: "alias.loop", "alias.limit", "alias.empty", "alias.nobody" (a target of ours does not exist),
 /// "alias.temporary".
-Task<Result<AliasTargets>> resolve_alias(Directory& directory, Address alias, AddressLookup lookup);
+Task<Result<AliasTargets>> resolve_alias(RecordedDirectory& directory, Address alias, AddressLookup lookup);
 
 }  // namespace postern

@@ -4,47 +4,23 @@
 
 #include <algorithm>
 
+#include "core/pipeline/effect_texts.h"
+#include "core/pipeline/recorded_answers.h"
+#include "postern/database.h"
+#include "postern/key_value.h"
+#include "postern/services.h"
+#include "postern/text.h"
+
 namespace postern {
 namespace {
 
 constexpr std::size_t kMaxScriptCounters = 256;  // names that scripts make, per worker; the rest count as "other"
 
-std::string record_text(const DnsRecord& record) {
-  struct Text {
-    std::string operator()(const AddressRecord& r) const { return r.to_string(); }
-    std::string operator()(const MxRecord& r) const { return fmt::format("{} {}", r.preference, r.exchange); }
-    std::string operator()(const TxtRecord& r) const { return fmt::format("\"{}\"", r.text); }
-    std::string operator()(const NameRecord& r) const { return r.name; }
-    std::string operator()(const SrvRecord& r) const {
-      return fmt::format("{} {} {} {}", r.priority, r.weight, r.port, r.target);
-    }
-    std::string operator()(const TlsaRecord& r) const {
-      std::string out = fmt::format("{} {} {} ", r.usage, r.selector, r.matching);
-      for (const char c : r.data) fmt::format_to(std::back_inserter(out), "{:02x}", static_cast<unsigned char>(c));
-      return out;
-    }
-    std::string operator()(const SoaRecord& r) const { return fmt::format("{} {} {}", r.primary, r.mailbox, r.serial); }
-  };
-  return std::visit(Text{}, record);
-}
-
-std::string lower(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  return text;
+std::unexpected<Fault> too_many_questions() {
+  return fault("effects.limit", "a rule asked too many questions");
 }
 
 }  // namespace
-
-std::string trail_text(const DnsAnswer& answer) {
-  if (!answer.ok()) return std::string(to_string(answer.status));
-  std::string out;
-  for (const DnsRecord& record : answer.records) {
-    if (!out.empty()) out += "; ";
-    out += record_text(record);
-  }
-  return out;
-}
 
 std::uint32_t trail_micros(Duration duration) {
   const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
@@ -66,31 +42,111 @@ LiveEffects::LiveEffects(PolicyWorker& worker, Trail& trail, std::string_view se
       session_(session),
       stage_(stage),
       time_limit_(time_limit),
-      deadline_(Deadline::at(worker.executor->now() + time_limit)) {}
+      deadline_(Deadline::at(worker.executor->now() + time_limit)),
+      directory_(worker, trail, stage) {}
+
+void LiveEffects::write(std::string_view effect, std::string_view question, std::string_view answer, Instant since) {
+  trail_.effect(stage_, effect, question, answer, trail_micros(worker_.executor->now() - since));
+}
 
 Task<DnsAnswer> LiveEffects::dns(std::string name, RecordType type) {
-  if (++questions_ > kMaxQuestions) {
+  if (spent()) {
     DnsAnswer refused;
     refused.status = DnsStatus::kOverloaded;
     refused.detail = "a rule asked too many questions";
-    trail_.effect(stage_, "dns", name, "too many questions", 0);
+    trail_.effect(stage_, dns_effect(type), name, to_string(refused.status), 0);
     co_return refused;
   }
-  const Instant before = worker_.executor->now();
-  DnsAnswer answer = co_await worker_.resolver->query(name, type, deadline_);
-  const Instant after = worker_.executor->now();
-  trail_.effect(stage_, "dns." + lower(to_string(type)), name, trail_text(answer), trail_micros(after - before));
+  const Instant since = worker_.executor->now();
+  DnsAnswer answer;
+  if (worker_.recorded)
+    answer = worker_.recorded->dns(stage_, name, type);
+  else
+    answer = co_await worker_.resolver->query(name, type, deadline_);
+  write(dns_effect(type), fit_question(name), fit_answer(dns_text(answer, name)), since);
   co_return answer;
 }
 
+Task<Result<HttpResponse>> LiveEffects::fetch(const HttpRequest& request) {
+  if (spent()) co_return too_many_questions();
+  if (worker_.recorded) co_return worker_.recorded->http(stage_, request);
+  if (!worker_.http) co_return fault("effects.none", "nobody asks over HTTP here");
+  HttpRequest bounded = request;
+  bounded.timeout = std::min(request.timeout, deadline_.resolve(worker_.executor->now()) - worker_.executor->now());
+  auto response = co_await worker_.http->fetch(std::move(bounded));
+  // A cookie is somebody's session: it is no business of a trail, and so of no rule.
+  if (response) std::erase_if(response->headers, [](const HttpHeader& f) { return equal_folded(f.name, "set-cookie"); });
+  co_return response;
+}
+
+Task<Result<HttpResponse>> LiveEffects::http(HttpRequest request) {
+  const Instant since = worker_.executor->now();
+  Result<HttpResponse> response = co_await fetch(request);
+  write("http", http_question(request), response ? http_text(*response, request.url) : fault_text(response.error()),
+        since);
+  co_return response;
+}
+
+Task<Result<SqlRows>> LiveEffects::query(const std::string& database, const std::string& statement,
+                                         const std::vector<SqlArgument>& arguments) {
+  if (spent()) co_return too_many_questions();
+  if (statement.size() > Database::kMaxStatement) co_return fault("sql.limit", "the statement is too long");
+  if (arguments.size() > Database::kMaxArguments) co_return fault("sql.limit", "too many arguments");
+  if (worker_.recorded) co_return worker_.recorded->sql(stage_, database, statement, arguments);
+  Database* found = worker_.services ? worker_.services->find<Database>(database) : nullptr;
+  if (!found || database.empty()) co_return fault("effects.none", "there is no database \"" + database + "\"");
+  co_return co_await found->query(statement, arguments, deadline_);
+}
+
+Task<Result<SqlRows>> LiveEffects::sql(std::string database, std::string statement,
+                                       std::vector<SqlArgument> arguments) {
+  const Instant since = worker_.executor->now();
+  Result<SqlRows> rows = co_await query(database, statement, arguments);
+  write("sql", sql_question(database, statement, arguments), rows ? sql_text(*rows) : fault_text(rows.error()), since);
+  co_return rows;
+}
+
+Task<Result<KeyValueReply>> LiveEffects::ask_store(const std::string& store, const KeyValueRequest& request) {
+  if (spent()) co_return too_many_questions();
+  if (request.key.empty() || request.key.size() > KeyValueStore::kMaxKey)
+    co_return fault("kv.limit", fmt::format("a key has 1 to {} octets", KeyValueStore::kMaxKey));
+  if (request.value.size() > KeyValueStore::kMaxValue)
+    co_return fault("kv.limit", fmt::format("a value has at most {} octets", KeyValueStore::kMaxValue));
+  if (worker_.recorded) co_return worker_.recorded->kv(stage_, store, request);
+  KeyValueStore* found = worker_.services && !store.empty() ? worker_.services->find<KeyValueStore>(store) : nullptr;
+  if (!found) co_return fault("effects.none", "there is no kv store \"" + store + "\"");
+  co_return co_await found->ask(request, deadline_);
+}
+
+Task<Result<KeyValueReply>> LiveEffects::kv(std::string store, KeyValueRequest request) {
+  if (store.empty() && worker_.epoch) store = worker_.epoch->kv;
+  const Instant since = worker_.executor->now();
+  Result<KeyValueReply> reply = co_await ask_store(store, request);
+  write(kv_effect(request.kind), kv_question(store, request),
+        reply ? kv_text(request, *reply) : fault_text(reply.error()), since);
+  co_return reply;
+}
+
+std::optional<std::string> LiveEffects::recorded(std::string_view effect, std::string_view question) {
+  if (!worker_.recorded) return std::nullopt;
+  return worker_.recorded->text(stage_, effect, question);
+}
+
+Result<Draft> LiveEffects::begin_draft(std::uint64_t size_hint) {
+  if (!worker_.spool) return fault("effects.none", "no message can be written here");
+  if (++drafts_ > kMaxDrafts) return fault("effects.limit", "rules write too many messages");
+  return worker_.spool->begin(*worker_.executor, size_hint);
+}
+
 WallTime LiveEffects::clock() {
-  const WallTime now = worker_.executor->wall();
+  const WallTime now = worker_.recorded ? worker_.recorded->clock(stage_) : worker_.executor->wall();
   trail_.effect(stage_, "clock.now", {}, std::to_string(now.time_since_epoch().count()), 0);
   return now;
 }
 
 double LiveEffects::random() {
-  const double value = static_cast<double>(worker_.executor->random() >> 11) * 0x1.0p-53;
+  const double value = worker_.recorded ? worker_.recorded->random(stage_)
+                                        : static_cast<double>(worker_.executor->random() >> 11) * 0x1.0p-53;
   trail_.effect(stage_, "random", {}, fmt::format("{}", value), 0);
   return value;
 }

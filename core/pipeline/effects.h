@@ -1,8 +1,11 @@
 // The world as rules see it: every question and its answer goes into the trail, with the time it took.
 //
 // One object per run (a stage of a session, or a message), in the frame of the coroutine that runs the rules. All waits
-// of a run share one deadline, [pipeline] time_limit.
+// of a run share one deadline, [pipeline] time_limit. Where PolicyWorker::recorded is set (replay, explain, specs) the
+// answers come from there, and nothing outside is touched.
 //
+// Errors: values, in the trail like other answers: "effects.limit" (kMaxQuestions), "effects.none" (no such database,
+// store or client here), "sql.limit", "kv.limit", and those of the services asked.
 // Thread: its worker.
 #pragma once
 
@@ -10,13 +13,19 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/pipeline/epoch.h"
+#include "core/pipeline/recorded_directory.h"
+#include "postern/http.h"
 #include "postern/log.h"
 #include "postern/metrics.h"
 #include "postern/pipeline.h"
 
 namespace postern {
+
+class RecordedAnswers;
+class Services;
 
 /// What one worker lends to the rules that run on it.
 struct PolicyWorker {
@@ -24,11 +33,16 @@ struct PolicyWorker {
   Resolver* resolver = nullptr;
   Log log;
   Directory* directory = nullptr;
+  Spool* spool = nullptr;  ///< nothing: rules write no mails (PipelinePolicy::attach_spool)
   Metrics* metrics = nullptr;
+  HttpClient* http = nullptr;           ///< nothing: http is "effects.none"
+  const Services* services = nullptr;   ///< where databases, kv stores and the spool are found by name
+  RecordedAnswers* recorded = nullptr;  ///< nothing in a server; else it answers instead of the world
   Instant (*precise_clock)() =
       nullptr;  ///< for the times of rules; nothing: the executor's, which stands still in a turn
   std::shared_ptr<const RuleEpoch> epoch;
   std::map<std::string, Counter*, std::less<>> script_counters;
+  std::string scratch_question, scratch_answer;  ///< of RecordedDirectory::write
 
   Instant tick() const { return precise_clock ? precise_clock() : executor->now(); }
   Counter& script_counter(std::string_view name);
@@ -37,6 +51,7 @@ struct PolicyWorker {
 class LiveEffects final : public Effects {
  public:
   static constexpr std::size_t kMaxQuestions = 1000;  ///< of one run
+  static constexpr std::size_t kMaxDrafts = 200;      ///< that the rules of one run begin
 
   LiveEffects(PolicyWorker& worker, Trail& trail, std::string_view session, Stage stage, Duration time_limit);
   Task<DnsAnswer> dns(std::string name, RecordType type) override;
@@ -45,11 +60,24 @@ class LiveEffects final : public Effects {
   void log(std::string_view level, std::string_view text) override;
   void count(std::string_view counter, std::int64_t by) override;
   Trail& trail() override { return trail_; }
-  Directory& directory() override { return *worker_.directory; }
+  Directory& directory() override { return directory_; }
   Executor& executor() override { return *worker_.executor; }
   Duration time_limit() const override { return time_limit_; }
+  Task<Result<HttpResponse>> http(HttpRequest request) override;
+  Task<Result<SqlRows>> sql(std::string database, std::string statement, std::vector<SqlArgument> arguments) override;
+  Task<Result<KeyValueReply>> kv(std::string store, KeyValueRequest request) override;
+  Result<Draft> begin_draft(std::uint64_t size_hint) override;
+  std::optional<std::string> recorded(std::string_view effect, std::string_view question) override;
 
  private:
+  // What is asked of the world; the functions above write down what they say. Parameters outlive them.
+  Task<Result<HttpResponse>> fetch(const HttpRequest& request);
+  Task<Result<SqlRows>> query(const std::string& database, const std::string& statement,
+                              const std::vector<SqlArgument>& arguments);
+  Task<Result<KeyValueReply>> ask_store(const std::string& store, const KeyValueRequest& request);
+  bool spent() { return ++questions_ > kMaxQuestions; }
+  void write(std::string_view effect, std::string_view question, std::string_view answer, Instant since);
+
   PolicyWorker& worker_;
   Trail& trail_;
   std::string_view session_;
@@ -57,10 +85,9 @@ class LiveEffects final : public Effects {
   Duration time_limit_;
   Deadline deadline_;
   std::size_t questions_ = 0;
+  std::size_t drafts_ = 0;
+  RecordedDirectory directory_;
 };
-
-/// An answer as trails have it: "127.0.0.2; 127.0.0.4", "10 mx.example.org", "nxdomain".
-std::string trail_text(const DnsAnswer& answer);
 
 /// Nanoseconds as the whole microseconds of a trail.
 std::uint32_t trail_micros(Duration duration);

@@ -33,6 +33,7 @@ std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> ru
   epoch->rules = std::move(rules);
   epoch->gate = std::move(gate);
   epoch->time_limit = settings.time_limit;
+  epoch->kv = settings.kv;
   if (!settings.postmaster.empty())
     if (auto address = Address::parse(settings.postmaster)) epoch->postmaster = std::move(*address);
   for (const auto& [name, pipeline] : epoch->rules->pipelines) {

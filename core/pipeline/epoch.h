@@ -41,6 +41,7 @@ struct RuleEpoch {
   std::uint32_t hooked_stages = 0;  ///< bit per Stage
   Duration time_limit = 30s;
   std::optional<Address> postmaster;
+  std::string kv;  ///< the store that rules ask when they name none
 
   bool hooked(Stage stage) const { return (hooked_stages >> static_cast<unsigned>(stage)) & 1; }
 };

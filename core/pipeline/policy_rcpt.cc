@@ -29,8 +29,10 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
                                                                     Transaction& mail, const Address& address) {
   Classified out;
   out.lookup = of_kind(AddressLookup::Kind::kForeign);
+  const RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
   const DomainKind domain =
-      address.domain().empty() ? DomainKind::kLocal : worker.directory->domain_kind(address.domain().ascii());
+      address.domain().empty() ? DomainKind::kLocal : directory.peek(address.domain().ascii());
+  if (domain != DomainKind::kLocal) directory.write(address, domain, out.lookup, worker.executor->now());
   switch (domain) {
     case DomainKind::kForeign:
       out.kind = address.domain().is_literal() ? RecipientClass::kLiteral : RecipientClass::kForeign;
@@ -43,7 +45,7 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
   }
   if (return_paths_ && return_paths_->is_return_path(address))
     return classify_return_path(worker, epoch, mail, address);
-  return classify_local(worker, epoch, address);
+  return classify_local(worker, epoch, mail, address);
 }
 
 /// A sender that we gave forwarded mail leads back to the true one, as an alias that only this address has. What was
@@ -62,9 +64,10 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_return_path(PolicyWork
     co_return out;
   }
   // Who wrote from elsewhere may have moved to us since.
-  if (worker.directory->domain_kind(back->domain().ascii()) == DomainKind::kLocal) {
+  const RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
+  if (directory.domain_kind(back->domain().ascii()) == DomainKind::kLocal) {
     if (return_paths_->is_return_path(*back)) co_return out;
-    const Classified behind = co_await classify_local(worker, epoch, *back);
+    const Classified behind = co_await classify_local(worker, epoch, mail, *back);
     if (behind.kind == RecipientClass::kNoSuchUser || behind.kind == RecipientClass::kLocalRouted) co_return out;
     if (behind.kind == RecipientClass::kTemporary) co_return behind;
   }
@@ -77,11 +80,16 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_return_path(PolicyWork
 }
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                const Address& address) {
+                                                                Transaction& mail, const Address& address) {
   Classified out;
   const bool postmaster = address.is_postmaster();
-  out.lookup =
-      address.domain().empty() ? of_kind(AddressLookup::Kind::kNoSuchUser) : co_await worker.directory->find(address);
+  RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
+  out.lookup = of_kind(AddressLookup::Kind::kNoSuchUser);
+  if (!address.domain().empty()) {
+    const Instant since = worker.executor->now();
+    out.lookup = co_await directory.look_up(address);
+    directory.write(address, DomainKind::kLocal, out.lookup, since);
+  }
   if (out.lookup.kind == AddressLookup::Kind::kNoSuchUser && postmaster && epoch.postmaster &&
       *epoch.postmaster != address) {
     out.lookup.kind = AddressLookup::Kind::kAlias;  // [pipeline] postmaster
@@ -100,7 +108,7 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& wo
       out.kind = hides_route(address.local()) ? RecipientClass::kLocalRouted : RecipientClass::kNoSuchUser;
       break;
     case AddressLookup::Kind::kAlias: {
-      auto resolved = co_await resolve_alias(*worker.directory, address, out.lookup);
+      auto resolved = co_await resolve_alias(directory, address, out.lookup);
       if (!resolved) {
         out.problem = resolved.error().detail;
         out.kind = RecipientClass::kTemporary;

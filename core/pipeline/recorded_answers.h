@@ -84,7 +84,6 @@ class RecordedAnswers {
 
   const std::string* take(Stage stage, std::string_view effect, std::string_view question, Repeat repeat);
   void note(Stage stage, std::string_view effect, std::string_view question, std::string_view why);
-  const std::string* find_text(Stage stage, const std::string& question);
 
   std::map<Key, std::vector<Entry>> entries_;
   std::map<std::string, DomainKind, std::less<>> domains_;  ///< as the trail's addresses have them
