@@ -34,6 +34,20 @@ int bound(lua_State* L) {
   return luaL_error(L, "%s", text);
 }
 
+/// The same for what goes on after a wait.
+template <lua_KFunction Fn>
+int bound_continuation(lua_State* L, int status, lua_KContext context) {
+  char text[256];
+  try {
+    return Fn(L, status, context);
+  } catch (const std::bad_alloc&) {
+    std::snprintf(text, sizeof text, "not enough memory");
+  } catch (const std::exception& error) {
+    std::snprintf(text, sizeof text, "%s", error.what());
+  }
+  return luaL_error(L, "%s", text);
+}
+
 inline void push(lua_State* L, std::string_view text) {
   lua_pushlstring(L, text.data(), text.size());
 }

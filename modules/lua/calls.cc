@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "bind.h"
+#include "events.h"
 #include "objects.h"
 #include "postern/nursery.h"
 #include "rules.h"
@@ -140,6 +141,11 @@ int push_mail(lua_State* L, Fiber& fiber) {
 
 int push_hook_arguments(lua_State* L, Fiber& fiber) {
   const Handle handle = handle_of(fiber);
+  if (fiber.call.event) {  // nobody waits, so there is no session
+    push_box(L, MailHandle{handle});
+    push_box(L, EventHandle{handle});
+    return 2;
+  }
   int count = 1;
   push_box(L, SessionHandle{handle});
   if (fiber.call.recipient) {
@@ -159,7 +165,12 @@ Result<Verdict> hook_result(Run& run) {
   if (run.count() == 0) return Verdict{};
   lua_settop(L, lua_gettop(L) - run.count() + 1);  // the first result counts
   if (lua_isnil(L, -1)) return Verdict{};
-  if (const auto* box = test_box<VerdictBox>(L, -1)) return box->verdict;
+  if (const auto* box = test_box<VerdictBox>(L, -1)) {
+    const Call& call = run.fiber().call;
+    if (auto wrong = call.event ? wrong_queue_verdict(call.stage, box->verdict) : std::nullopt)
+      return std::unexpected(*std::move(wrong));
+    return box->verdict;
+  }
   return std::unexpected(result_fault("the hook", "nothing or a verdict", L));
 }
 
@@ -181,7 +192,7 @@ Task<Result<Verdict>> finish_hook(Run run) {
 }  // namespace
 
 Task<Result<Verdict>> LuaHook::handle(HookCall call) {
-  Run run(state_, {call.stage, &call.session, call.transaction, call.recipient, nullptr, &call.effects});
+  Run run(state_, {call.stage, &call.session, call.transaction, call.recipient, nullptr, &call.effects, call.event});
   run.start(function_, push_hook_arguments);
   if (run.waits()) return finish_hook(std::move(run));
   Result<Verdict> verdict = hook_result(run);

@@ -105,7 +105,7 @@ TEST_CASE("all problems are reported at once, with places and the nearest right 
   { postern.accept },
 }
 postern.on("recpt", function() end)
-postern.on("queued", function() end)
+postern.on("login", function() end)
 postern.on("rcpt", { rol = "mx", role = "mix" }, function() end)
 postern.waive("lint.x")
 postern.pipeline "root" {}
@@ -160,8 +160,8 @@ test.lua:13:12: error: unknown hook "recpt"
   13 | postern.on("recpt", function() end)
      |            ^
   did you mean "rcpt"?
-test.lua:14:12: error: the hook "queued" is not called yet: it comes with hooks of the queue
-  14 | postern.on("queued", function() end)
+test.lua:14:12: error: the hook "login" is not called yet: it comes with hooks of mailboxes
+  14 | postern.on("login", function() end)
      |            ^
 test.lua:15:12: error: a hook has no key "rol"
   15 | postern.on("rcpt", { rol = "mx", role = "mix" }, function() end)

@@ -13,6 +13,8 @@ using Notes = std::map<std::string, NoteValue, std::less<>>;
 /// The notes; nothing when nobody has written any yet.
 Notes* find_notes(lua_State* L, const NotesHandle& handle, bool make) {
   const Call& call = handle.call(L);
+  if (call.event)  // its transaction is long over; nobody would see them
+    luaL_error(L, "there are no notes at the stage '%s'", std::string(to_string(call.stage)).c_str());
   if (handle.of == NotesHandle::Of::kSession) return &call.session->notes;
   Transaction& mail = *call.transaction;
   if (handle.of == NotesHandle::Of::kMail) return &mail.notes;

@@ -14,9 +14,10 @@
 
 namespace postern::lua {
 
-inline constexpr std::size_t kMaxNotes = 100;          ///< of one session, mail or recipient
-inline constexpr std::size_t kMaxNoteName = 100;       ///< octets
-inline constexpr std::size_t kMaxNoteText = 4 * 1024;  ///< octets
+inline constexpr std::size_t kMaxNotes = 100;             ///< of one session, mail or recipient
+inline constexpr std::size_t kMaxNoteName = 100;          ///< octets
+inline constexpr std::size_t kMaxNoteText = 4 * 1024;     ///< octets
+inline constexpr std::size_t kMaxFieldValue = 32 * 1024;  ///< octets of a header field that a script writes
 
 /// Which call an object belongs to.
 struct Handle {
@@ -78,6 +79,16 @@ void open_recipients(lua_State* L);  // recipients.cc
 int push_recipients(lua_State* L, const Handle& handle);
 /// mail:recipients_where(function)
 int recipients_where(lua_State* L);
+
+void open_mail(lua_State* L);  // mail.cc: mail and its envelope
+/// Raises where the header of the mail is not there, naming the stage.
+void check_header(lua_State* L, const Call& call);
+extern const luaL_Reg kHeaderMethods[];  ///< headers.cc: reading and editing the header; ends with a null entry
+
+/// The text, or nil for an empty one.
+int push_text_or_nil(lua_State* L, std::string_view text);
+/// A time in seconds since 1970, or nil for none.
+int push_seconds(lua_State* L, WallTime when);
 
 /// Raises that an object has no such field.
 int no_field(lua_State* L, const char* object, std::string_view name);

@@ -13,6 +13,18 @@ const Recipient& recipient_of(lua_State* L, const RecipientHandle& handle) {
   return call.transaction->envelope.recipients[handle.index];
 }
 
+/// ORCPT of RCPT (RFC 3461 §4.2), taken apart; nil when there is none.
+int push_orcpt(lua_State* L, const Recipient& recipient) {
+  const auto original = parse_orcpt(recipient.orcpt);
+  if (recipient.orcpt.empty() || !original) return lua_pushnil(L), 1;
+  lua_createtable(L, 0, 2);
+  push(L, original->type);
+  lua_setfield(L, -2, "type");
+  push(L, original->address);
+  lua_setfield(L, -2, "address");
+  return 1;
+}
+
 int recipient_index(lua_State* L) {
   const auto& handle = check_box<RecipientHandle>(L, 1);
   const Recipient& recipient = recipient_of(L, handle);
@@ -29,6 +41,8 @@ int recipient_index(lua_State* L) {
       push(L, address.tag());
     return 1;
   }
+  if (name == "orcpt") return push_orcpt(L, recipient);
+  if (name == "notify") return push_text_or_nil(L, format_notify(recipient.notify));
   if (name == "notes") {
     // At rcpt it is not among the mail's recipients yet: its notes wait in the place that it will have.
     const std::size_t at =

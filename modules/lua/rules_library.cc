@@ -8,6 +8,7 @@
 #include "bind.h"
 #include "calls.h"
 #include "convert.h"
+#include "events.h"
 #include "libraries.h"
 #include "objects.h"
 
@@ -248,12 +249,12 @@ constexpr StageName kStages[] = {{"connect", Stage::kConnect, ""},
                                  {"data", Stage::kData, ""},
                                  {"message", Stage::kMessage, ""},
                                  {"disconnect", Stage::kDisconnect, ""},
-                                 {"queued", Stage::kQueued, "hooks of the queue"},
-                                 {"route", Stage::kRoute, "hooks of the queue"},
-                                 {"attempt", Stage::kAttempt, "hooks of the queue"},
-                                 {"delivered", Stage::kDelivered, "hooks of the queue"},
-                                 {"deferred", Stage::kDeferred, "hooks of the queue"},
-                                 {"bounced", Stage::kBounced, "hooks of the queue"},
+                                 {"queued", Stage::kQueued, ""},
+                                 {"route", Stage::kRoute, ""},
+                                 {"attempt", Stage::kAttempt, ""},
+                                 {"delivered", Stage::kDelivered, ""},
+                                 {"deferred", Stage::kDeferred, ""},
+                                 {"bounced", Stage::kBounced, ""},
                                  {"login", Stage::kLogin, "hooks of mailboxes"},
                                  {"append", Stage::kAppend, "hooks of mailboxes"},
                                  {"expunge", Stage::kExpunge, "hooks of mailboxes"},
@@ -328,6 +329,9 @@ int on(lua_State* L) {
     hook.name = fmt::format("{}:{}", hook.origin.source ? hook.origin.source->name() : "?", hook.origin.line);
   const std::optional<Stage> stage = check_stage(stage_name, loader, hook.origin);
   if (!stage) return 0;
+  if (is_queue_stage(*stage) && !roles.empty())
+    loader.diagnostics().error(hook.origin,
+                               fmt::format("a hook at {} has no role: no session waits for it", stage_name));
   hook.stage = *stage;
   hook.handler = std::make_shared<LuaHook>(loader.state(), loader.keep(L, function));
   if (roles.empty()) loader.rules().hooks.push_back(hook);

@@ -8,6 +8,7 @@
 
 #include "bind.h"
 #include "libraries.h"
+#include "loader.h"
 #include "postern/config.h"
 
 namespace postern::lua {
@@ -212,6 +213,7 @@ int ScriptState::resume(Fiber& fiber, int arguments, int& results) {
 
 void ScriptState::begin_load(Loader& loader) {
   loader_ = &loader;
+  relay_ = loader.registry().action("relay");
   load_fiber_.thread = main_;
   load_fiber_.running = main_;
   load_fiber_.instructions = kLoadLimits.instructions;

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "postern/pipeline.h"
+#include "structures.h"
 
 namespace postern::lua {
 
@@ -46,6 +47,8 @@ struct Call {
   const Recipient* recipient = nullptr;      ///< of a hook at rcpt
   const RecipientSet* recipients = nullptr;  ///< of a rule; nothing: all of the transaction
   Effects* effects = nullptr;
+  QueueEvent* event = nullptr;  ///< of a hook of the queue
+  MessageId structure{};        ///< of the message whose structure the call has paid for
 };
 
 /// What a call waits for that is no question to the DNS: it keeps its own answer, which its asker shares.
@@ -121,6 +124,9 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   void begin_freeze();
   void end_load();
   Loader* loader() const { return loader_; }
+  /// The declaration of act.relay, which knows the words that a hook at route may set; nothing: there is none.
+  const ActionDeclaration* relay() const { return relay_; }
+  StructureCache& structures() { return structures_; }
   Doom load_doom() const { return load_fiber_.doom; }
 
   /// Runs `fiber`, which must be this state's, until it ends or waits. Never throws what Lua throws.
@@ -139,8 +145,10 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   Fiber* current_ = nullptr;
   Fiber load_fiber_;
   Loader* loader_ = nullptr;
+  const ActionDeclaration* relay_ = nullptr;    ///< of the registry, which outlives all epochs
   std::vector<std::unique_ptr<Fiber>> fibers_;  ///< all that were made; objects in Lua point to them
   std::vector<Fiber*> idle_;
+  StructureCache structures_;
   int doom_texts_[4] = {};       ///< of calls
   int load_doom_texts_[4] = {};  ///< of loading, whose limits are others
 };
