@@ -89,6 +89,7 @@ class Client final : public HttpClient {
 
  private:
   Result<Url> look_at(const HttpRequest& request) const;
+  bool may_reach(const Url& url, const IpAddress& address) const;
   Task<Result<HttpResponse>> follow(HttpRequest request, Url url, Deadline deadline);
   /// `request` and `url` outlive it.
   Task<Result<HttpResponse>> once(const HttpRequest& request, const Url& url, Deadline deadline);
@@ -121,6 +122,8 @@ Task<Result<HttpResponse>> Client::fetch(HttpRequest request) {
   if (!url) co_return std::unexpected(url.error());
   if (under_way_ >= settings_.max_concurrent) co_return fault("http.busy", "too many requests are under way");
   const Count count(under_way_);
+  request.timeout = std::min(request.timeout, settings_.max_timeout);
+  request.max_body_octets = std::min(request.max_body_octets, settings_.max_body_octets);
   const Deadline deadline = Deadline::after(request.timeout).fixed(executor_.now());
   co_return co_await follow(std::move(request), std::move(*url), deadline);
 }
@@ -142,6 +145,12 @@ Task<Result<HttpResponse>> Client::follow(HttpRequest request, Url url, Deadline
   }
 }
 
+bool Client::may_reach(const Url& url, const IpAddress& address) const {
+  return settings_.allow_private || address.is_public() ||
+         std::ranges::any_of(settings_.private_places,
+                             [&](const HttpPrivatePlace& place) { return place.covers(url.host, address, url.port); });
+}
+
 Task<Result<std::vector<IpAddress>>> Client::addresses_of(Url url, Deadline deadline) {
   std::vector<IpAddress> found;
   if (url.address) {
@@ -152,7 +161,7 @@ Task<Result<std::vector<IpAddress>>> Client::addresses_of(Url url, Deadline dead
       co_return fault("http.dns", url.host + ": " + std::string(to_string(answer.status)) + " " + answer.detail);
     found = std::move(answer.addresses);
   }
-  if (!settings_.allow_private) std::erase_if(found, [](const IpAddress& a) { return !a.is_public(); });
+  std::erase_if(found, [&](const IpAddress& address) { return !may_reach(url, address); });
   if (found.empty()) co_return fault("http.private", url.host + " has no public address");
   if (found.size() > kMaxAddresses) {
     // Both families get their turns: a host with many IPv6 addresses and a broken route to them is not rare.

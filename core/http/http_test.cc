@@ -165,6 +165,38 @@ TEST_CASE("addresses that are not public are refused unless settings allow them"
   CHECK(code_of(open.fetch({.url = "http://127.0.0.1/"}, {kFine}, "127.0.0.1:80")) == "ok 200");
 }
 
+TEST_CASE("a place that is not public is reached when an administrator named it, and no other") {
+  const auto place = [](const char* text) {
+    const auto parsed = HttpPrivatePlace::parse(text);
+    REQUIRE_MESSAGE(parsed, text);
+    return *parsed;
+  };
+  World world({.private_places = {place("10.0.0.0/8"), place("127.0.0.1:8080"), place("checks.internal:81")}});
+  world.dns.a("checks.internal", "192.168.1.1").a("other.internal", "192.168.1.1").a("in.internal", "10.1.2.3");
+  CHECK(code_of(world.fetch({.url = "http://in.internal/"}, {kFine}, "10.1.2.3:80")) == "ok 200");
+  CHECK(code_of(world.fetch({.url = "http://127.0.0.1:8080/"}, {kFine}, "127.0.0.1:8080")) == "ok 200");
+  CHECK(code_of(world.fetch({.url = "http://CHECKS.internal:81/"}, {kFine}, "192.168.1.1:81")) == "ok 200");
+  CHECK(code_of(world.fetch({.url = "http://127.0.0.1:8081/"}, {})) == "http.private");
+  CHECK(code_of(world.fetch({.url = "http://checks.internal/"}, {})) == "http.private");
+  CHECK(code_of(world.fetch({.url = "http://other.internal:81/"}, {})) == "http.private");
+  CHECK(place("[::1]:99").covers("x", *IpAddress::parse("::1"), 99));
+  CHECK_FALSE(place("[::1]:99").covers("x", *IpAddress::parse("::1"), 98));
+  CHECK(place("::1").covers("x", *IpAddress::parse("::1"), 1));
+  CHECK(place("a.internal").covers("a.internal", *IpAddress::parse("10.0.0.1"), 5));
+  for (const char* bad : {"", "10.0.0.0/99", "a b", "host:", "host:0", "x:70000", "[::1", "a..b"})
+    CHECK_MESSAGE(!HttpPrivatePlace::parse(bad), bad);
+}
+
+TEST_CASE("what settings allow is the most that a request can have") {
+  World world({.max_timeout = 2s, .max_body_octets = 3});
+  CHECK(code_of(world.get(kFine)) == "http.too_large");
+  const Instant before = world.sim.worker(0).now();
+  world.sim.black_hole(*Endpoint::parse("192.0.2.82:80"));
+  world.dns.a("dead.example", "192.0.2.82");
+  CHECK(code_of(world.fetch({.url = "http://dead.example/", .timeout = 60s}, {}, "192.0.2.81:80")) == "http.connect");
+  CHECK(world.sim.worker(0).now() - before <= 3s);
+}
+
 TEST_CASE("URLs and fields that could say two things are refused before anything is asked") {
   World world;
   for (const char* url :

@@ -53,6 +53,36 @@ bool set_authority(Url& url, std::string_view text) {
 
 }  // namespace
 
+}  // namespace postern::http
+
+namespace postern {
+
+std::optional<HttpPrivatePlace> HttpPrivatePlace::parse(std::string_view text) {
+  HttpPrivatePlace place;
+  if (text.find('/') != std::string_view::npos || IpAddress::parse(text)) {
+    place.network = IpNetwork::parse(text);
+    return place.network ? std::optional(std::move(place)) : std::nullopt;
+  }
+  http::Url url;
+  const bool bare = text.starts_with('[') ? text.ends_with(']') : text.find(':') == std::string_view::npos;
+  if (!http::set_authority(url, text)) return std::nullopt;
+  if (!bare) place.port = url.port;
+  if (url.address)
+    place.network = IpNetwork::parse(url.host);
+  else
+    place.host = std::move(url.host);
+  return place;
+}
+
+bool HttpPrivatePlace::covers(std::string_view asked, const IpAddress& address, std::uint16_t asked_port) const {
+  if (port && port != asked_port) return false;
+  return network ? network->contains(address) : host == asked;
+}
+
+}  // namespace postern
+
+namespace postern::http {
+
 std::optional<Url> Url::parse(std::string_view text) {
   if (text.size() > HttpClient::kMaxUrlOctets) return std::nullopt;
   Url url;

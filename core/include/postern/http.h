@@ -15,11 +15,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "postern/endpoint.h"
 #include "postern/error.h"
 #include "postern/task.h"
 #include "postern/time.h"
@@ -55,11 +58,28 @@ struct HttpResponse {
   std::string_view header(std::string_view name) const;
 };
 
+/// A place that is not public and may be reached all the same, because an administrator named it.
+///
+/// Shape: "10.0.0.0/8", "127.0.0.1:8080", "[::1]:8080", "checks.internal", "checks.internal:8080". A host stands for
+///        whatever its name leads to, a network or address for all names that lead there; without a port any port.
+struct HttpPrivatePlace {
+  std::optional<IpNetwork> network;
+  std::string host;        ///< lower case, when there is no network
+  std::uint16_t port = 0;  ///< 0: any
+
+  static std::optional<HttpPrivatePlace> parse(std::string_view text);
+  /// Whether it covers `address`, which `asked` (a name or address in lower case) led to.
+  bool covers(std::string_view asked, const IpAddress& address, std::uint16_t asked_port) const;
+};
+
 struct HttpClientSettings {
-  bool allow_private = false;     ///< loopback, RFC 1918, link-local, shared and other addresses that are not public
-  bool allow_plain = true;        ///< http:// too
-  unsigned max_concurrent = 100;  ///< fetches under way; more are "http.busy"
+  bool allow_private = false;  ///< loopback, RFC 1918, link-local, shared and other addresses that are not public
+  std::vector<HttpPrivatePlace> private_places = {};  ///< of those the ones that may be reached
+  bool allow_plain = true;                            ///< http:// too
+  unsigned max_concurrent = 100;                      ///< fetches under way; more are "http.busy"
   std::string user_agent = "Postern";
+  Duration max_timeout = std::chrono::hours(1);   ///< a request may ask for less
+  std::size_t max_body_octets = ~std::size_t{0};  ///< likewise
 };
 
 class HttpClient {
