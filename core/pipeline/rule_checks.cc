@@ -59,7 +59,18 @@ void check_pipeline(const RuleSet& rules, const PipelineRules& pipeline, Diagnos
         "add a last rule without `when`, for instance { act.bounce(\"5.7.1\", \"not accepted\") }");
 }
 
-/// Depth-first over `go`; reports the rule that closes a cycle.
+bool sends(const Rule& rule) {
+  static constexpr std::string_view kSenders[] = {"relay", "forward", "redirect", "resend"};
+  return std::ranges::any_of(rule.actions, [](const auto& action) {
+    return std::ranges::find(kSenders, action->name()) != std::end(kSenders);
+  });
+}
+
+bool counts_received(const Rule& rule) {
+  return rule.when && rule.when->name().find("relay_limit") != std::string::npos;
+}
+
+/// Depth-first over `go`, as mail would go; reports the rule that closes a cycle, and finds the loop guard.
 class Walk {
  public:
   Walk(const RuleSet& rules, Diagnostics& diagnostics) : rules_(rules), diagnostics_(diagnostics) {}
@@ -68,16 +79,19 @@ class Walk {
     const auto found = rules_.pipelines.find(name);
     if (found == rules_.pipelines.end() || done_.contains(name)) return;
     path_.push_back(found->first);
+    const bool guarded_before = guarded_;
     for (const Rule& rule : found->second.rules) {
-      if (rule.when && rule.when->name().find("relay_limit") != std::string::npos) loop_guard = true;
+      if (counts_received(rule)) guarded_ = has_guard_ = true;
+      if (!guarded_ && !unguarded_ && sends(rule)) unguarded_ = &rule;
       for (const auto& action : rule.actions) follow(rule, action->goes_to());
     }
+    guarded_ = guarded_before;  // what a pipeline looked at, the rules behind its `go` have not
     path_.pop_back();
     done_.insert(found->first);
   }
   bool reached(const std::string& name) const { return done_.contains(name); }
-
-  bool loop_guard = false;
+  bool has_guard() const { return has_guard_; }
+  const Rule* unguarded() const { return unguarded_; }  ///< the first rule that sends mail on unguarded
 
  private:
   void follow(const Rule& rule, const std::string& target) {
@@ -92,48 +106,109 @@ class Walk {
   Diagnostics& diagnostics_;
   std::vector<std::string> path_;
   std::set<std::string, std::less<>> done_;
+  bool guarded_ = false;
+  bool has_guard_ = false;
+  const Rule* unguarded_ = nullptr;
 };
 
-bool refuses_recipients(const Rule& rule) {
+bool refuses(const Action& action) {
+  return action.name() == "bounce" || action.name() == "reject";
+}
+
+/// Whether a pipeline refuses whatever it is given.
+bool only_refuses(const RuleSet& rules, const std::string& name) {
+  const auto found = rules.pipelines.find(name);
+  return found != rules.pipelines.end() && std::ranges::all_of(found->second.rules, [](const Rule& rule) {
+           return std::ranges::any_of(rule.actions, [](const auto& action) { return refuses(*action); });
+         });
+}
+
+bool refuses_recipients(const RuleSet& rules, const Rule& rule) {
   if (!rule.when) return false;
   const std::string when = rule.when->name();
   const bool about_recipients = when.find("recipient_") != std::string::npos ||
                                 when.find("user_is") != std::string::npos ||
                                 when.find("host_is_local") != std::string::npos;
-  return about_recipients && std::ranges::any_of(rule.actions, [](const auto& action) {
-           return action->name() == "bounce" || action->name() == "reject";
+  return about_recipients && std::ranges::any_of(rule.actions, [&](const auto& action) {
+           return refuses(*action) || only_refuses(rules, action->goes_to());
          });
+}
+
+void lint_pipeline(const RuleSet& rules, const PipelineRules& pipeline, Diagnostics& diagnostics) {
+  for (const Rule& rule : pipeline.rules)
+    if (refuses_recipients(rules, rule))
+      diagnostics.warning(
+          rule.origin, "lint.denial_after_acceptance",
+          fmt::format("rule \"{}\" refuses recipients after their RCPT was answered with 250", rule.name),
+          "refuse them in a hook: postern.on(\"rcpt\", ...)");
+  if (pipeline.rules.empty() || pipeline.rules.back().on_error != OnError::kSkip) return;
+  const Rule& last = pipeline.rules.back();
+  diagnostics.warning(last.origin, "lint.skip_at_end",
+                      fmt::format("where rule \"{}\" fails it is skipped, and no rule follows it", last.name),
+                      "such mail is deferred all the same; leave on_error out, or add a rule");
+}
+
+void lint_loops(const RuleSet& rules, const Walk& walk, Diagnostics& diagnostics) {
+  constexpr std::string_view kHint =
+      "begin root with { when = match.relay_limit(100), act.bounce(\"5.4.6\", \"mail loop\") }";
+  if (walk.unguarded())
+    diagnostics.warning(walk.unguarded()->origin, "lint.no_loop_guard",
+                        fmt::format("rule \"{}\" sends mail on, and nothing before it stops one that goes in circles "
+                                    "(RFC 5321 section 6.3)",
+                                    walk.unguarded()->name),
+                        std::string(kHint));
+  else if (!walk.has_guard())
+    diagnostics.warning(rules.pipelines.find("root")->second.origin, "lint.no_loop_guard",
+                        "nothing stops a mail that goes in circles (RFC 5321 section 6.3)", std::string(kHint));
+}
+
+constexpr std::string_view kUnusedWaiver = "lint.unused_waiver";
+constexpr std::string_view kLints[] = {"lint.no_loop_guard", "lint.denial_after_acceptance", "lint.unused_pipeline",
+                                       "lint.skip_at_end", kUnusedWaiver};
+
+Origin waiver_origin(const RuleSet& rules, std::size_t number) {
+  return number < rules.waiver_origins.size() ? rules.waiver_origins[number] : Origin{};
+}
+
+/// Silences what scripts waived; call it when all warnings are there.
+void apply_waivers(const RuleSet& rules, Diagnostics& diagnostics) {
+  std::vector<std::pair<std::size_t, std::string>> unused;
+  for (std::size_t i = 0; i < rules.waivers.size(); ++i) {
+    const auto& [code, reason] = rules.waivers[i];
+    if (std::ranges::find(kLints, code) == std::end(kLints)) {
+      diagnostics.error(waiver_origin(rules, i), fmt::format("there is no lint \"{}\" that a script could waive", code),
+                        did_you_mean(code, kLints));
+      continue;
+    }
+    const std::size_t before = diagnostics.warnings();
+    diagnostics.waive(code);
+    if (diagnostics.warnings() == before && code != kUnusedWaiver) unused.emplace_back(i, code);
+  }
+  for (const auto& [number, code] : unused)
+    diagnostics.warning(waiver_origin(rules, number), std::string(kUnusedWaiver),
+                        fmt::format("there is no warning {} that this waiver silences", code), "take it out");
 }
 
 }  // namespace
 
 void check_rules(const RuleSet& rules, Diagnostics& diagnostics) {
-  for (const auto& [code, reason] : rules.waivers) diagnostics.waive(code);
   if (!rules.pipelines.contains("root")) {
     const Names names = pipeline_names(rules);
     diagnostics.error({}, "there is no pipeline \"root\": every mail begins there", did_you_mean("root", names));
-    return;
+    return apply_waivers(rules, diagnostics);
   }
   Walk walk(rules, diagnostics);
   walk.visit("root");
-  const bool guarded = walk.loop_guard;
   for (const auto& [name, pipeline] : rules.pipelines) {
     check_pipeline(rules, pipeline, diagnostics);
     if (!walk.reached(name))
       diagnostics.warning(pipeline.origin, "lint.unused_pipeline",
                           fmt::format("no rule leads from root to pipeline \"{}\"", name));
-    for (const Rule& rule : pipeline.rules)
-      if (refuses_recipients(rule))
-        diagnostics.warning(
-            rule.origin, "lint.denial_after_acceptance",
-            fmt::format("rule \"{}\" refuses recipients after their RCPT was answered with 250", rule.name),
-            "refuse them in a hook: postern.on(\"rcpt\", ...)");
+    lint_pipeline(rules, pipeline, diagnostics);
   }
+  lint_loops(rules, walk, diagnostics);
   for (const auto& [name, pipeline] : rules.pipelines) walk.visit(name);  // cycles among the unused ones
-  if (!guarded)
-    diagnostics.warning(rules.pipelines.find("root")->second.origin, "lint.no_loop_guard",
-                        "nothing stops a mail that goes in circles (RFC 5321 section 6.3)",
-                        "begin root with { when = match.relay_limit(100), act.bounce(\"5.4.6\", \"mail loop\") }");
+  apply_waivers(rules, diagnostics);
 }
 
 }  // namespace postern

@@ -11,6 +11,7 @@
 #include "events.h"
 #include "libraries.h"
 #include "objects.h"
+#include "postern/text.h"
 
 namespace postern::lua {
 namespace {
@@ -346,11 +347,14 @@ int waive(lua_State* L) {
   Loader& loader = loading(L, "waive");
   const std::string code(check_text(L, 1));
   const std::string reason(lua_isnoneornil(L, 2) ? std::string_view() : check_text(L, 2));
-  if (code.empty() || reason.empty())
-    loader.diagnostics().error(loader.origin(L, 1, "waive"), "a waiver needs the code of a warning and a reason",
+  const Origin origin = loader.origin(L, 1, code.empty() ? "waive" : code);
+  if (code.empty() || trim(reason).empty()) {
+    loader.diagnostics().error(origin, "a waiver needs the code of a warning and a reason",
                                "postern.waive(\"lint.no_loop_guard\", \"the next server has one\")");
-  else
-    loader.rules().waivers.emplace_back(code, reason);
+    return 0;
+  }
+  loader.rules().waivers.emplace_back(code, reason);
+  loader.rules().waiver_origins.push_back(origin);
   return 0;
 }
 

@@ -374,6 +374,7 @@ struct RuleSet {
   std::shared_ptr<void> engine;  ///< the script state that the rules live in
   /// Names of lints that scripts waived, with their reasons.
   std::vector<std::pair<std::string, std::string>> waivers;
+  std::vector<Origin> waiver_origins;  ///< beside waivers, or empty
 };
 
 /// Service "scripts": turns script files into rules, for one worker at a time.
