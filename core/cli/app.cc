@@ -34,6 +34,8 @@ std::unique_ptr<CLI::App> make_app(CommandContext& context) {
   add_user(*app, context);
   add_certificate(*app, context);
   add_why(*app, context);
+  add_trail(*app, context);
+  add_test(*app, context);
   return app;
 }
 

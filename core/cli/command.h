@@ -77,5 +77,7 @@ void add_spool(CLI::App& app, CommandContext& context);
 void add_user(CLI::App& app, CommandContext& context);
 void add_certificate(CLI::App& app, CommandContext& context);
 void add_why(CLI::App& app, CommandContext& context);
+void add_trail(CLI::App& app, CommandContext& context);
+void add_test(CLI::App& app, CommandContext& context);
 
 }  // namespace postern

@@ -17,6 +17,7 @@
 #include "core/loader/assembly.h"
 #include "core/loader/overload_monitor.h"
 #include "core/loader/tls_keeper.h"
+#include "core/pipeline/archive.h"
 #include "core/pipeline/gate_proof.h"
 #include "core/pipeline/policy.h"
 #include "core/pipeline/trail_log.h"
@@ -40,6 +41,8 @@ class Server {
   /// The proof that check() made.
   const GateReport& gate_report() const { return gate_report_; }
   const RuleRegistry& rules() const { return *rules_; }
+  const Services& services() const { return services_; }
+  const Config& config() const { return *core_->config; }
 
  private:
   class ResolverSet;
@@ -83,6 +86,14 @@ class Server {
   struct NextEpoch;
   Result<std::unique_ptr<NextEpoch>> read_next();
 
+  // server_trail.cc
+  void make_trails();
+  void add_trail_commands();
+  Task<void> tidy_trails();
+  Task<Result<void>> trail_stats(ControlRequest request, ControlRows& rows);
+  Task<Result<void>> trail_erase(ControlRequest request, ControlRows& rows);
+  Task<Result<void>> trail_reindex(ControlRequest request, ControlRows& rows);
+
   // server_commands.cc
   void add_commands();
   Task<Result<void>> status(ControlRequest request, ControlRows& rows);
@@ -105,6 +116,7 @@ class Server {
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<RuleRegistry> rules_;
   std::unique_ptr<TrailLog> trails_;
+  std::unique_ptr<Archive> archive_;
   std::unique_ptr<PipelinePolicy> policy_;
   std::unique_ptr<PreparedRules> prepared_;
   std::unique_ptr<ResolverSet> resolvers_;

@@ -2,6 +2,7 @@
 
 #include "loader.h"
 #include "postern/hash.h"
+#include "spec.h"
 
 namespace postern::lua {
 
@@ -26,6 +27,17 @@ std::shared_ptr<RuleSet> LuaEngine::load(const std::vector<std::string>& files, 
   if (diagnostics.errors() != errors_before) return nullptr;  // the rules refer to the state, which outlives them here
   rules->engine = std::move(state);
   return rules;
+}
+
+bool LuaEngine::run_specs(const std::vector<std::string>& files,
+                          const std::function<std::unique_ptr<SpecWorld>()>& make_world, SpecReport& report,
+                          Diagnostics& diagnostics) {
+  const auto until = report.limit == Duration{} ? std::chrono::steady_clock::time_point::max()
+                                                : std::chrono::steady_clock::now() + report.limit;
+  bool all = true;
+  for (const std::string& file : files)
+    all = run_spec_file(file, limits_, folders_, make_world, until, report, diagnostics) && all;
+  return all;
 }
 
 }  // namespace postern::lua

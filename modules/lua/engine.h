@@ -20,6 +20,8 @@ class LuaEngine final : public ScriptEngine {
 
   std::shared_ptr<RuleSet> load(const std::vector<std::string>& files, const RuleRegistry& registry,
                                 Diagnostics& diagnostics) override;
+  bool run_specs(const std::vector<std::string>& files, const std::function<std::unique_ptr<SpecWorld>()>& make_world,
+                 SpecReport& report, Diagnostics& diagnostics) override;
 
   /// Of a new configuration; states that were loaded before keep theirs.
   void configure(Limits limits, std::vector<std::filesystem::path> script_folders) {
