@@ -75,7 +75,8 @@ Task<Result<HttpResponse>> LiveEffects::fetch(const HttpRequest& request) {
   bounded.timeout = std::min(request.timeout, deadline_.resolve(worker_.executor->now()) - worker_.executor->now());
   auto response = co_await worker_.http->fetch(std::move(bounded));
   // A cookie is somebody's session: it is no business of a trail, and so of no rule.
-  if (response) std::erase_if(response->headers, [](const HttpHeader& f) { return equal_folded(f.name, "set-cookie"); });
+  if (response)
+    std::erase_if(response->headers, [](const HttpHeader& f) { return equal_folded(f.name, "set-cookie"); });
   co_return response;
 }
 

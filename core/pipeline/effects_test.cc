@@ -219,7 +219,8 @@ TEST_CASE("a run that asks without end is told so") {
     Task<Result<Verdict>> handle(HookCall call) override { return ask(call); }
     static Task<Result<Verdict>> ask(HookCall call) {
       for (std::size_t i = 0; i < LiveEffects::kMaxQuestions; ++i)
-        if (auto reply = co_await call.effects.kv("", {.key = "k"}); !reply) co_return Verdict::reject(550, "", "early");
+        if (auto reply = co_await call.effects.kv("", {.key = "k"}); !reply)
+          co_return Verdict::reject(550, "", "early");
       std::string codes;
       codes += (co_await call.effects.kv("", {.key = "k"})).error().code + " ";
       codes += (co_await call.effects.sql("users", "x", {})).error().code + " ";

@@ -177,7 +177,7 @@ TEST_CASE("rows are read back, whatever is in them") {
 TEST_CASE("questions to a store are told apart, and secrets stand in none of the texts") {
   using Kind = KeyValueRequest::Kind;
   KeyValueRequest set{.kind = Kind::kSet, .key = "a \"b\"", .value = "token", .expiry = 90s, .secret = true};
-  CHECK(kv_question("memory", set) == "memory \"a \\\"b\\\"\" = <secret> for 1m30s");
+  CHECK(kv_question("memory", set) == "memory \"a \\\"b\\\"\" = <secret> for 90s");
   CHECK(kv_question("m", {.kind = Kind::kIncrement, .key = "n", .by = -2}) == "m \"n\" -2");
   CHECK(kv_text({.secret = true}, {.value = "token"}) == "<secret>");
   CHECK_FALSE(parse_kv(Kind::kGet, "<secret>"));
