@@ -109,6 +109,7 @@ Result<void> Server::make_parts(bool check_only) {
                                                                      .metrics = *metrics_,
                                                                      .trails = trails_.get(),
                                                                      .keep_accepted = trail.accepted,
+                                                                     .services = &services_,
                                                                      .precise_clock = &precise_now});
   services_.provide<TlsService>(tls_);
   services_.provide<Overload>(*overload_);

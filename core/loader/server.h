@@ -66,6 +66,7 @@ class Server {
   Result<void> make_parts(bool check_only);
   Result<void> prepare();
   Result<void> open_the_spool();
+  Result<void> make_http_context();
   Result<void> make_state_folder();
   Result<void> bind_control();
   Result<void> drop_privileges();
@@ -120,6 +121,8 @@ class Server {
   std::unique_ptr<PipelinePolicy> policy_;
   std::unique_ptr<PreparedRules> prepared_;
   std::unique_ptr<ResolverSet> resolvers_;
+  std::shared_ptr<TlsContext> http_tls_;
+  std::vector<std::unique_ptr<HttpClient>> http_;  ///< by worker, made and ended on its thread
   std::unique_ptr<Spool> spool_;
   std::vector<std::unique_ptr<BoundEndpoint>> bound_;
   std::vector<std::unique_ptr<PerWorker>> workers_;

@@ -1,5 +1,7 @@
 #include "core/loader/settings.h"
 
+#include "postern/http.h"
+
 namespace postern {
 
 namespace {
@@ -114,6 +116,29 @@ void describe(Schema<DnsConfig>& s) {
       .range(1, 60'000);
 }
 
+void describe(Schema<HttpConfig>& s) {
+  s.table("http", "What scripts ask over HTTP (postern.http): its limits, and where it may go.");
+  s.field("timeout", &HttpConfig::timeout, "The longest that one request takes, with redirects; a script may say less.")
+      .range(100ms, 10min);
+  s.field("max_size", &HttpConfig::max_size, "The largest body of an answer; a script may say less.")
+      .range(1_KiB, 64_MiB);
+  s.field("allow_private", &HttpConfig::allow_private,
+          "Places that are not public and may be reached all the same: networks, addresses and hosts, each with a port "
+          "or without. None by default, so that no script can be led behind the firewall.")
+      .items(0, 256)
+      .length(1, 255)
+      .check([](const std::string& text) -> std::optional<std::string> {
+        if (HttpPrivatePlace::parse(text)) return std::nullopt;
+        return "is no network, address or host, with or without a port";
+      })
+      .example("127.0.0.1:8080");
+  s.field("allow_plain", &HttpConfig::allow_plain, "http:// too, not https:// alone.");
+  s.field("max_concurrent", &HttpConfig::max_concurrent, "Requests under way at once, per worker; more are refused.")
+      .range(1, 10'000);
+  s.field("ca_file", &HttpConfig::ca_file,
+          "PEM file with the authorities that servers' certificates are checked against. Empty: the system's.");
+}
+
 void describe(Schema<TlsNamed>& s) {
   s.field("certificate", &TlsNamed::certificate, "PEM file with the certificate and its chain.").required();
   s.field("key", &TlsNamed::key, "PEM file with its private key.").required();
@@ -170,6 +195,7 @@ void add_core_schemas(ConfigSchemas& schemas) {
   schemas.add<LogSettings>();
   schemas.add<SpoolConfig>();
   schemas.add<DnsConfig>();
+  schemas.add<HttpConfig>();
   schemas.add<TlsSettings>();
   schemas.add<MetricsSettings>();
   schemas.add<LimitSettings>();

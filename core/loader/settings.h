@@ -1,4 +1,4 @@
-// What the core itself is told in postern.toml: [server], [log], [spool], [dns], [tls], [metrics], [limits].
+// What the core itself is told in postern.toml: [server], [log], [spool], [dns], [http], [tls], [metrics], [limits].
 #pragma once
 
 #include <string>
@@ -62,6 +62,17 @@ struct DnsConfig : Located {
   std::optional<bool> trust_ad;
 };
 void describe(Schema<DnsConfig>& s);
+
+/// What rules may ask over HTTP (postern.http).
+struct HttpConfig : Located {
+  Duration timeout = 10s;
+  Size max_size = 1_MiB;
+  std::vector<std::string> allow_private;
+  bool allow_plain = true;
+  unsigned max_concurrent = 100;
+  std::filesystem::path ca_file;
+};
+void describe(Schema<HttpConfig>& s);
 
 struct TlsNamed : Located {
   std::filesystem::path certificate;
