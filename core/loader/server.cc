@@ -39,6 +39,16 @@ DnsSettings dns_settings(const DnsConfig& config) {
                      .trust_ad = config.trust_ad};
 }
 
+HttpClientSettings http_settings(const HttpConfig& config) {
+  HttpClientSettings settings{.allow_plain = config.allow_plain,
+                              .max_concurrent = config.max_concurrent,
+                              .max_timeout = config.timeout,
+                              .max_body_octets = config.max_size.bytes};
+  for (const std::string& text : config.allow_private)
+    if (auto place = HttpPrivatePlace::parse(text)) settings.private_places.push_back(std::move(*place));
+  return settings;
+}
+
 SpoolSettings spool_settings(const SpoolConfig& config, const std::filesystem::path& state) {
   return SpoolSettings{.dir = config.directory.empty() ? state / "spool" : config.directory,
                        .segment_size = config.segment_size.bytes,
@@ -151,6 +161,7 @@ Result<void> Server::prepare() {
   for (const LoadedModule& loaded : assembly_->modules.all())
     if (auto prepared = loaded.module->prepare(*core_, log_); !prepared)
       return fault(prepared.error().code, fmt::format("{}: {}", loaded.info->name, prepared.error().detail));
+  if (auto made = make_http_context(); !made) return made;
   if (auto dropped = drop_privileges(); !dropped) return dropped;
   return open_the_spool();
 }
@@ -191,6 +202,16 @@ Result<void> Server::drop_privileges() {
   auto dropped = become_user(settings.user, settings.group, settings.state);
   if (dropped && *dropped) log_.info("server.privileges_dropped", {{"user", settings.user}});
   return dropped ? Result<void>() : std::unexpected(dropped.error());
+}
+
+Result<void> Server::make_http_context() {
+  TlsClientOptions options;
+  options.ca_file = core_->config->get<HttpConfig>().ca_file.string();
+  auto made = make_client_tls(options);
+  if (!made) return std::unexpected(made.error());
+  http_tls_ = std::move(*made);
+  http_.resize(runtime_->workers());
+  return {};
 }
 
 Result<void> Server::open_the_spool() {
@@ -252,7 +273,9 @@ void Server::start_worker(unsigned index) {
     return;
   }
   resolvers_->put(index, std::move(*resolver));
-  policy_->start(executor, resolvers_->of(executor), mine.log);
+  http_[index] = make_http_client(executor, resolvers_->of(executor), http_tls_,
+                                  http_settings(core_->config->get<HttpConfig>()));
+  policy_->start(executor, resolvers_->of(executor), mine.log, http_[index].get());
   policy_->install(executor, *prepared_);
   for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->start(mine.worker);
   if (index == 0) {
@@ -314,6 +337,7 @@ Task<void> Server::drain_worker(PerWorker* worker, Duration limit) {
   }
   if (worker->worker.index == 0) co_await control_->drain(deadline);
   if (trails_) trails_->flush(worker->worker.executor);
+  http_[worker->worker.index].reset();
   resolvers_->put(worker->worker.index, nullptr);
   runtime_->worker(0).post_remote_fn([this] {
     if (++drained_ == workers_.size()) runtime_->stop();
