@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <mutex>
 
+#include "core/pipeline/described.h"
 #include "core/pipeline/root_run.h"
 
 namespace postern {
@@ -21,6 +23,25 @@ void note_reverse(Trail& trail, const SessionState& session, Stage stage) {
   std::string answer(to_string(session.reverse->status));
   if (!client.reverse_name.empty()) answer.append(1, ' ').append(client.reverse_name);
   trail.effect(stage, "dns.reverse", client.ip.to_string(), answer, trail_micros(session.reverse->took));
+}
+
+/// What else a rule may ask of the connection, for a replay. Roles other than mx; ports are the rare ones.
+void note_connection(Trail& trail, const ClientInfo& client) {
+  if (client.role != SessionRole::kMx) trail.fact(Stage::kConnect, "role", to_string(client.role));
+  if (client.port == 0 && client.local_port == 0) return;
+  std::array<char, 64> room;
+  const auto end = fmt::format_to_n(room.data(), room.size(), "{} {} {}", client.port, client.local_port,
+                                    client.local_ip.to_string());
+  trail.fact(Stage::kConnect, "ports", {room.data(), static_cast<std::size_t>(end.out - room.data())});
+}
+
+/// TLS stands before each EHLO under it, since a handshake forgets what was said before (RFC 3207 §4.2).
+void note_tls(Trail& trail, const ClientInfo& client) {
+  if (!client.secure()) return;
+  trail.fact(Stage::kEhlo, "tls", client.tls_version);
+  if (!client.tls_cipher.empty()) trail.fact(Stage::kEhlo, "cipher", client.tls_cipher);
+  if (!client.tls_sni.empty()) trail.fact(Stage::kEhlo, "sni", client.tls_sni);
+  if (!client.tls_peer.empty()) trail.fact(Stage::kEhlo, "certificate", client.tls_peer);
 }
 
 }  // namespace
@@ -110,6 +131,7 @@ Task<Verdict> PipelinePolicy::connect(SessionState& session) {
   session.trail.fact(Stage::kConnect, "client", session.client.ip.to_string());
   if (session.proxy) session.trail.fact(Stage::kConnect, "proxy", session.proxy->to_string());
   if (!session.client.listener.empty()) session.trail.fact(Stage::kConnect, "listener", session.client.listener);
+  note_connection(session.trail, session.client);
   if (session.reverse)
     note_reverse(session.trail, session, Stage::kConnect);
   else if (!session.client.reverse_name.empty())
@@ -120,6 +142,7 @@ Task<Verdict> PipelinePolicy::connect(SessionState& session) {
 }
 
 Task<Verdict> PipelinePolicy::ehlo(SessionState& session) {
+  note_tls(session.trail, session.client);
   session.trail.fact(Stage::kEhlo, session.client.esmtp ? "ehlo" : "helo", session.client.ehlo);
   return session_stage(session, Stage::kEhlo);
 }
@@ -131,6 +154,8 @@ Task<Verdict> PipelinePolicy::starttls(SessionState& session) {
 
 Task<Verdict> PipelinePolicy::auth(SessionState& session) {
   session.trail.fact(Stage::kAuth, "user", session.client.auth_user);
+  if (!session.client.auth_mechanism.empty())
+    session.trail.fact(Stage::kAuth, "mechanism", session.client.auth_mechanism);
   return session_stage(session, Stage::kAuth);
 }
 
@@ -159,6 +184,7 @@ Task<Verdict> PipelinePolicy::mail(Transaction& transaction) {
   transaction.trail = session.trail;
   transaction.trail.start(executor.wall(), session.id, epoch->rules->hash);
   transaction.trail.fact(Stage::kMail, "sender", transaction.envelope.sender.path());
+  note_mail(transaction);
   // RFC 6409 §4.3: a submission port serves those who have logged in.
   if (wants_login(session.client.role) && !session.client.authenticated()) {
     transaction.trail.gate(Stage::kMail, transaction.envelope.sender.path(), to_string(session.client.role),

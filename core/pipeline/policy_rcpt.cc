@@ -1,6 +1,7 @@
 // RCPT: what kind of recipient it is, whether the gate lets it pass, and what hooks say.
 #include <fmt/format.h>
 
+#include "core/pipeline/described.h"
 #include "core/pipeline/policy.h"
 
 namespace postern {
@@ -30,8 +31,7 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
   Classified out;
   out.lookup = of_kind(AddressLookup::Kind::kForeign);
   const RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
-  const DomainKind domain =
-      address.domain().empty() ? DomainKind::kLocal : directory.peek(address.domain().ascii());
+  const DomainKind domain = address.domain().empty() ? DomainKind::kLocal : directory.peek(address.domain().ascii());
   if (domain != DomainKind::kLocal) directory.write(address, domain, out.lookup, worker.executor->now());
   switch (domain) {
     case DomainKind::kForeign:
@@ -140,6 +140,7 @@ Task<Verdict> PipelinePolicy::rcpt(Transaction& transaction, Recipient recipient
   if (!wants_login(client.role) || client.authenticated)
     found = co_await classify_recipient(worker, *epoch, transaction, recipient.address);
   const GateDecision gate = decide(*epoch->gate, client, found.kind);
+  note_recipient(transaction.trail, recipient);
   transaction.trail.gate(Stage::kRcpt, asked, gate.cell, to_string(gate.answer));
   if (!found.problem.empty()) {
     transaction.trail.error(Stage::kRcpt, "alias", found.problem);

@@ -1,9 +1,20 @@
 // From what an action said to the steps of a plan: one per account, per set of header edits and per hold.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/pipeline/root_run.h"
 
 namespace postern {
+namespace {
+
+std::string options_text(const std::map<std::string, std::string>& options) {
+  std::string out;
+  for (const auto& [name, value] : options) out += fmt::format(" {}={}", name, value);
+  return out;
+}
+
+}  // namespace
 
 Result<void> RootRun::check_step(const PlanStep& step, std::size_t recipient) const {
   const Address& address = mail_.envelope.recipients[recipient].address;
@@ -34,7 +45,7 @@ Result<void> RootRun::add_steps(const PlanStep& step, const RecipientSet& recipi
     mail_.trail.fact(Stage::kMessage, "plan",
                      made.kind == PlanStep::Kind::kDeliver
                          ? fmt::format("deliver to {} folder {} [{}]", made.account, made.folder, who.to_string())
-                         : fmt::format("{} [{}]", word, who.to_string()));
+                         : fmt::format("{}{} [{}]", word, options_text(made.options), who.to_string()));
   }
   return {};
 }
@@ -80,7 +91,21 @@ void RootRun::add_to_step(const PlanStep& step, std::size_t recipient, std::size
     if (known.kind != wanted.kind || known.account != wanted.account || known.folder != wanted.folder ||
         known.not_before != wanted.not_before || known.header_edits != wanted.header_edits)
       continue;
-    known.recipients.push_back(static_cast<std::uint32_t>(recipient));
+    // A rule may have given two recipients one address: one mailbox gets one copy.
+    const Address& address = mail_.envelope.recipients[recipient].address;
+    const bool twice =
+        wanted.kind == PlanStep::Kind::kDeliver && std::ranges::any_of(known.recipients, [&](std::uint32_t other) {
+          return mail_.envelope.recipients[other].address == address;
+        });
+    if (!twice) {
+      known.recipients.push_back(static_cast<std::uint32_t>(recipient));
+      return;
+    }
+    wanted = {};
+    wanted.kind = PlanStep::Kind::kDiscard;
+    wanted.reason = "the same address is a recipient already";
+    wanted.recipients.push_back(static_cast<std::uint32_t>(recipient));
+    steps_.push_back(std::move(wanted));
     return;
   }
   wanted.flags = step.flags;
