@@ -8,8 +8,6 @@
 
 namespace postern {
 
-using spool::kChunkSize;
-
 namespace {
 constexpr std::array<char, spool::kPage> kZeros{};
 }
@@ -94,7 +92,7 @@ bool Draft::Impl::take(std::string_view& chunk) {
   if (!header_complete) chunk.remove_prefix(take_header(chunk));
   while (!chunk.empty() && !failed_) {
     if (behind()) return false;
-    std::size_t some = std::min(chunk.size(), kChunkSize);
+    std::size_t some = std::min(chunk.size(), spool::kLargeChunk);
     put_body(chunk.substr(0, some));
     chunk.remove_prefix(some);
     if (!writing_ && large() && pending_octets_ >= spool::kBodyWriteSize) start_write(false);
@@ -124,11 +122,12 @@ std::size_t Draft::Impl::take_header(std::string_view chunk) {
 
 void Draft::Impl::put_body(std::string_view octets) {
   while (!octets.empty()) {
-    std::size_t used = pending_octets_ % kChunkSize;
-    if (used == 0) pending_.push_back(pool_->take());
-    std::size_t some = std::min(octets.size(), kChunkSize - used);
-    std::memcpy(pending_.back().get() + used, octets.data(), some);
+    if (pending_.empty() || pending_.back().room() == 0) pending_.push_back(pool_->take(body_size));
+    spool::Chunk& chunk = pending_.back();
+    const std::size_t some = std::min(octets.size(), chunk.room());
+    std::memcpy(chunk.octets.get() + chunk.used, octets.data(), some);
     octets.remove_prefix(some);
+    chunk.used += some;
     pending_octets_ += some;
     body_size += some;
   }
@@ -136,11 +135,12 @@ void Draft::Impl::put_body(std::string_view octets) {
 
 /// Gives the full chunks (the last time all of them) to the disk pool.
 void Draft::Impl::start_write(bool last) {
-  std::size_t full = last ? pending_.size() : pending_octets_ / kChunkSize;
-  write_.octets = last ? pending_octets_ : full * kChunkSize;
+  auto end = pending_.end();
+  if (!last && pending_.back().room() != 0) --end;
   write_.last = last;
-  write_.chunks.assign(std::make_move_iterator(pending_.begin()), std::make_move_iterator(pending_.begin() + full));
-  pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(full));
+  write_.chunks.assign(std::make_move_iterator(pending_.begin()), std::make_move_iterator(end));
+  write_.octets = spool::octets_in(write_.chunks);
+  pending_.erase(pending_.begin(), end);
   pending_octets_ -= write_.octets;
   if (flushed_ == 0) hot_ = host_.store()->bodies.make_hot();
   flushed_ += write_.octets;
@@ -171,11 +171,9 @@ std::optional<Fault> Draft::Impl::BodyWrite::write() {
     parts = {spool::octets_of(name), std::string_view(kZeros.data(), spool::kHeaderRoom - sizeof(name))};
     offset = 0;
   }
-  for (std::uint64_t left = octets; const spool::Chunk& chunk : chunks) {
-    std::string_view part(chunk.get(), std::min<std::uint64_t>(left, kChunkSize));
-    draft.body_crc_ = spool::checksum(part, draft.body_crc_);
-    parts.push_back(part);
-    left -= part.size();
+  for (const spool::Chunk& chunk : chunks) {
+    draft.body_crc_ = spool::checksum(chunk.view(), draft.body_crc_);
+    parts.push_back(chunk.view());
   }
   // Whole pages, so that overwriting a recycled file never has to read it first.
   std::uint64_t end = spool::kHeaderRoom + draft.on_disk_ + octets;
@@ -266,10 +264,9 @@ void Draft::Impl::write_record() {
     head.body_file = lease_.body->number;
     head.body_stamp = lease_.stamp;
   } else {
-    for (std::uint64_t left = pending_octets_; const spool::Chunk& chunk : pending_) {
-      accept_.payload.emplace_back(chunk.get(), std::min<std::uint64_t>(left, kChunkSize));
-      left -= accept_.payload.back().size();
-      head.body_crc = spool::checksum(accept_.payload.back(), head.body_crc);
+    for (const spool::Chunk& chunk : pending_) {
+      accept_.payload.push_back(chunk.view());
+      head.body_crc = spool::checksum(chunk.view(), head.body_crc);
     }
   }
   accept_.header.id = id.value();
@@ -302,9 +299,9 @@ class Draft::Impl::ReadBody final : public SpoolOp<std::string>, private spool::
     else if (offset_ < in_file())
       return false;
     else if (offset_ < draft_.flushed_)
-      result = from(draft_.write_.chunks, in_file(), draft_.write_.octets);
+      result = from(draft_.write_.chunks, in_file());
     else
-      result = from(draft_.pending_, draft_.flushed_, draft_.pending_octets_);
+      result = from(draft_.pending_, draft_.flushed_);
     return true;
   }
   void start() override {
@@ -317,12 +314,14 @@ class Draft::Impl::ReadBody final : public SpoolOp<std::string>, private spool::
   void run() override { finish(); }
 
  private:
-  Result<std::string> from(const std::vector<spool::Chunk>& chunks, std::uint64_t begin, std::uint64_t octets) const {
+  Result<std::string> from(const std::vector<spool::Chunk>& chunks, std::uint64_t begin) const {
     std::string out;
-    for (std::uint64_t at = offset_ - begin; at < octets && out.size() < limit_;) {
-      std::uint64_t some = std::min({kChunkSize - at % kChunkSize, octets - at, limit_ - out.size()});
-      out.append(chunks[at / kChunkSize].get() + at % kChunkSize, some);
-      at += some;
+    std::uint64_t skip = offset_ - begin;
+    for (const spool::Chunk& chunk : chunks) {
+      if (out.size() == limit_) break;
+      const std::string_view octets = chunk.view();
+      if (skip < octets.size()) out += octets.substr(skip, limit_ - out.size());
+      skip -= std::min<std::uint64_t>(skip, octets.size());
     }
     return out;
   }

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -39,7 +40,7 @@ class HotRoom {
   std::atomic<std::uint64_t> taken_{0};
 };
 
-/// One body, in chunks that are full but for the last one.
+/// One body, in chunks.
 class HotBody {
  public:
   explicit HotBody(std::shared_ptr<HotRoom> room) : room_(std::move(room)) {}
@@ -49,16 +50,13 @@ class HotBody {
 
   /// Takes the chunks over. False, and nothing taken, when there is no room for them.
   bool keep(std::vector<Chunk>& chunks) {
-    const std::uint64_t more = chunks.size() * kChunkSize;
+    std::uint64_t more = 0;
+    for (const Chunk& chunk : chunks) more += chunk.capacity;
     if (taken_ + more > room_->share() || !room_->take(more)) return false;
     taken_ += more;
     chunks_.insert(chunks_.end(), std::make_move_iterator(chunks.begin()), std::make_move_iterator(chunks.end()));
     chunks.clear();
     return true;
-  }
-  /// What lies at `offset`, up to the end of its chunk.
-  std::string_view at(std::uint64_t offset) const {
-    return {chunks_[offset / kChunkSize].get() + offset % kChunkSize, kChunkSize - offset % kChunkSize};
   }
   const std::vector<Chunk>& chunks() const { return chunks_; }
 

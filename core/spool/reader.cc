@@ -145,6 +145,7 @@ std::string_view MessageReader::Impl::part(int number) const {
 void MessageReader::Impl::rewind_to(int stage) {
   stage_ = stage;
   body_at_ = 0;
+  hot_at_ = 0;
   body_crc_ = 0;
 }
 
@@ -161,11 +162,9 @@ bool MessageReader::Impl::next_in_memory() {
     return true;
   }
   if (hot_ && stage_ == kBody) {
-    const std::string_view octets =
-        body_at_ < head_.body ? hot_->at(body_at_).substr(0, head_.body - body_at_) : std::string_view();
-    body_at_ += octets.size();
-    if (octets.empty()) stage_ = kEnd;
-    next_.result = octets;
+    const std::vector<spool::Chunk>& chunks = hot_->chunks();
+    next_.result = hot_at_ < chunks.size() ? chunks[hot_at_++].view() : std::string_view();
+    if (next_.result->empty()) stage_ = kEnd;
     return true;
   }
   if (stage_ == kBody && body_at_ < head_.body) {

@@ -74,6 +74,7 @@ class MessageReader::Impl final {
 
   int stage_ = 4;  ///< 4 prefix, 5 header, 6 body, 7 the end
   std::uint64_t body_at_ = 0;
+  std::size_t hot_at_ = 0;  ///< the chunk of hot_ that comes next
   std::uint32_t body_crc_ = 0;
   std::string piece_;
   Next next_{*this};

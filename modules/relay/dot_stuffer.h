@@ -33,8 +33,9 @@ class DotStuffer {
 /// Over blocks that leave as they are: lines end by CRLF, and no dot begins one, nor what follows the block.
 inline const char* DotStuffer::pass_whole_lines(const char* at, const char* end) {
   bool after_cr = false;
+  TextBlocks blocks;
   for (; end - at > static_cast<std::ptrdiff_t>(TextBlock::kSize); at += TextBlock::kSize) {
-    const TextBlock block = TextBlock::at(at);
+    const TextBlock& block = blocks.next(at, end);
     if (!block.lines_are_whole(after_cr) || block.dot) break;
     after_cr = block.ends_in_cr();
   }

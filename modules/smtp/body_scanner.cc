@@ -90,8 +90,9 @@ BodyScanner::Step BodyScanner::bare_cr() {
 /// Most octets of most messages are seen here only.
 std::size_t BodyScanner::pass_whole_lines(std::string_view input, std::size_t at, std::size_t& line_start) {
   bool after_cr = false;
+  TextBlocks blocks;
   for (; at + TextBlock::kSize < input.size(); at += TextBlock::kSize) {
-    const TextBlock block = TextBlock::at(input.data() + at);
+    const TextBlock& block = blocks.next(input.data() + at, input.data() + input.size());
     if (!block.lines_are_whole(after_cr) || block.nul || (dots_ && block.dot)) break;
     if (block.lf != 0) {
       const auto first = static_cast<std::size_t>(std::countr_zero(block.lf));

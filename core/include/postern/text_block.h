@@ -2,7 +2,7 @@
 // octet of every message (the text of DATA as it comes, and as it leaves) passes whole lines by with it, several times
 // as fast as line by line.
 //
-// Pure; any thread. SSE2 where the processor has it, else octet by octet.
+// Pure; any thread. read_blocks() uses what the processor has (AVX-512, AVX2, SSE2), else it goes octet by octet.
 #pragma once
 
 #include <cstddef>
@@ -17,10 +17,10 @@ namespace postern {
 struct TextBlock {
   static constexpr std::size_t kSize = 64;
 
-  std::uint64_t cr = 0, lf = 0;  ///< bit 0 stands for the first octet
-  bool nul = false;              ///< there is one
-  bool high = false;             ///< there is an octet above 127
-  bool dot = false;              ///< there is a dot behind an LF, the one behind the block included
+  std::uint64_t cr, lf;  ///< bit 0 stands for the first octet
+  bool nul;              ///< there is one
+  bool high;             ///< there is an octet above 127
+  bool dot;              ///< there is a dot behind an LF, the one behind the block included
 
   /// Reads kSize octets, and the one behind them.
   static TextBlock at(const char* text);
@@ -31,7 +31,7 @@ struct TextBlock {
 };
 
 inline TextBlock TextBlock::at(const char* text) {
-  TextBlock out;
+  TextBlock out{};
 #if defined(__SSE2__)
   __m128i least = _mm_set1_epi8('\x7f'), all = _mm_setzero_si128(), dots = _mm_setzero_si128();
   for (unsigned part = 0; part < 4; ++part) {
@@ -61,5 +61,31 @@ inline TextBlock TextBlock::at(const char* text) {
 #endif
   return out;
 }
+
+/// Reads `count` blocks that lie one behind the other, and the octet behind the last.
+void read_blocks(const char* text, std::size_t count, TextBlock* blocks);
+
+/// Blocks for whoever goes over a text from its beginning until something odd: read ahead a few at a time, ever more of
+/// them, so that what is read in vain is never more than what was gone over.
+class TextBlocks {
+ public:
+  /// The block at `text`; `end` is where the text ends, more than TextBlock::kSize behind it. Call it with the next
+  /// block each time.
+  const TextBlock& next(const char* text, const char* end) {
+    if (at_ == count_) {
+      const std::size_t left = static_cast<std::size_t>(end - text - 1) / TextBlock::kSize;
+      ahead_ = ahead_ < kMost ? 2 * ahead_ : kMost;
+      count_ = left < ahead_ ? left : ahead_;
+      at_ = 0;
+      read_blocks(text, count_, blocks_);
+    }
+    return blocks_[at_++];
+  }
+
+ private:
+  static constexpr std::size_t kMost = 32;
+  std::size_t ahead_ = 1, at_ = 0, count_ = 0;
+  TextBlock blocks_[kMost];
+};
 
 }  // namespace postern
