@@ -36,6 +36,7 @@ std::unique_ptr<CLI::App> make_app(CommandContext& context) {
   add_why(*app, context);
   add_trail(*app, context);
   add_test(*app, context);
+  add_replay(*app, context);
   return app;
 }
 

@@ -262,7 +262,7 @@ Task<Result<SpecResult>> run_offline(OfflineParts parts, const OfflineMail* mail
   run.session.reverse = mail->reverse;
   run.result.sender = mail->envelope.sender.to_string();
   Result<void> done;
-  if (co_await open_session(&run))
+  if (co_await open_session(&run) && mail->mails)
     done = co_await run_transaction(&run);
   else
     finish_trail(run, run.session.trail);

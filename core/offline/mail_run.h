@@ -34,6 +34,7 @@ struct OfflineMail {
   std::optional<SessionState::Reverse> reverse;
   std::vector<std::pair<std::string, NoteValue>> notes;  ///< of the session, from mails before this one
   bool notes_win = true;                                 ///< over what the hooks of this run wrote under the same name
+  bool mails = true;                                     ///< else the session ends before MAIL
   Envelope envelope;                                     ///< without recipients
   std::vector<Recipient> recipients;                     ///< as RCPT names them, in order
   std::optional<std::string> text;  ///< with CRLF; nothing: it is not known, and the run ends after RCPT

@@ -28,6 +28,9 @@ void note_reverse(Trail& trail, const SessionState& session, Stage stage) {
 /// What else a rule may ask of the connection, for a replay. Roles other than mx; ports are the rare ones.
 void note_connection(Trail& trail, const ClientInfo& client) {
   if (client.role != SessionRole::kMx) trail.fact(Stage::kConnect, "role", to_string(client.role));
+  // XCLIENT may declare a login; a local user's is noted by who knows it.
+  if (client.authenticated() && client.role != SessionRole::kLocal)
+    trail.fact(Stage::kConnect, "user", client.auth_user);
   if (client.port == 0 && client.local_port == 0) return;
   std::array<char, 64> room;
   const auto end = fmt::format_to_n(room.data(), room.size(), "{} {} {}", client.port, client.local_port,
