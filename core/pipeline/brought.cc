@@ -50,6 +50,11 @@ std::string_view first_word(std::string_view text) {
   return text.substr(0, text.find(' '));
 }
 
+/// Made here to be read by somebody. A bounce that is sent on has a null sender as well: it is mail of others.
+bool is_notice(const BroughtMail& mail, const Transaction& parent) {
+  return mail.envelope.sender.is_null() && !parent.envelope.sender.is_null();
+}
+
 Verdict refused_as(Verdict verdict, const BroughtMail& mail) {
   verdict.rule = mail.rule;
   return verdict;
@@ -113,7 +118,7 @@ Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const RuleEpoch& ep
 
 Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent,
                                         BroughtMail& mail, std::size_t& brought) {
-  const bool notice = mail.envelope.sender.is_null();
+  const bool notice = is_notice(mail, parent);
   Settled made = make_settled(worker, epoch, parent, mail);
   Transaction& child = *made->transaction;
   const std::string name = fmt::format("{} {} to {}", made->draft.id().to_string(), mail.why, names_of(mail.envelope));
@@ -199,10 +204,10 @@ Task<Result<void>> PipelinePolicy::address_one(PolicyWorker& worker, const RuleE
     if (auto domain = Domain::parse(worker.directory->default_domain()))
       recipient.address = recipient.address.with_domain(std::move(*domain));
   const std::string name = recipient.address.to_string();
-  const bool notice = mail.envelope.sender.is_null();
+  const bool notice = is_notice(mail, parent);
   const bool forwards = epoch.gate->forward_aliases;
   const bool abroad =
-      notice ? mail.fixed_recipients || recipient.address == parent.envelope.sender : mail.fixed_recipients && forwards;
+      (mail.fixed_recipients && (forwards || notice)) || (notice && recipient.address == parent.envelope.sender);
   Classified found = co_await classify_recipient(worker, epoch, child, recipient.address);
   bool relay = false;
   switch (found.kind) {

@@ -225,6 +225,19 @@ TEST_CASE("a notice reaches the sender of the mail that it is about, wherever th
   CHECK(world.queue.messages[0].envelope.sender.is_null());
 }
 
+TEST_CASE("a bounce that is sent on is no notice: it goes elsewhere only where aliases may") {
+  BroughtWorld world;
+  auto copy = brings("x@foreign.example");
+  copy->from.clear();
+  world.set({make_rule("archive", nullptr, {copy}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  world.talk.emplace(world);
+  world.talk->connect();
+  world.talk->from("");
+  world.talk->to("bob@ours.example");
+  CHECK(world.talk->send().reply().code == 451);
+  CHECK(world.talk->mail->settled.empty());
+}
+
 TEST_CASE("mails that bring in mails end: by depth, and by number") {
   BroughtWorld deep;
   auto endless = brings("eve@ours.example");

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "postern/dns_fake.h"
+#include "postern/http.h"
+#include "postern/key_value.h"
 #include "postern/nursery.h"
 #include "postern/pipeline.h"
 #include "postern/sim.h"
@@ -67,6 +69,30 @@ class TestEffects final : public Effects {
   Directory& directory() override { return directory_; }
   Executor& executor() override { return executor_; }
   Duration time_limit() const override { return 30s; }
+  Result<Draft> begin_draft(std::uint64_t size_hint) override {
+    if (!spool) return fault("effects.none", "no spool");
+    return spool->begin(executor_, size_hint);
+  }
+  /// Counts and values in a map; expiries are written down, not kept.
+  Task<Result<KeyValueReply>> kv(std::string, KeyValueRequest request) override {
+    if (no_kv) return Task<Result<KeyValueReply>>::ready(fault("kv.timeout", "no answer"));
+    keys.push_back(request);
+    KeyValueReply reply;
+    if (request.kind == KeyValueRequest::Kind::kIncrement) reply.number = counted[request.key] += request.by;
+    return Task<Result<KeyValueReply>>::ready(std::move(reply));
+  }
+  Task<Result<HttpResponse>> http(HttpRequest request) override {
+    requests.push_back(std::move(request));
+    if (http_status == 0) return Task<Result<HttpResponse>>::ready(fault("http.connect", "nobody there"));
+    HttpResponse response;
+    response.status = http_status;
+    return Task<Result<HttpResponse>>::ready(std::move(response));
+  }
+  Spool* spool = nullptr;
+  bool no_kv = false;
+  std::vector<KeyValueRequest> keys;
+  std::vector<HttpRequest> requests;
+  int http_status = 200;
   std::string logged;
   std::map<std::string, std::int64_t> counted;
 
@@ -120,6 +146,7 @@ struct Mail {
 
   explicit Mail(std::string header = "Subject: hello\r\n") {
     declare_all(*rules);
+    effects.spool = spool.get();
     session.client.ip = *IpAddress::parse("192.0.2.1");
     mail.envelope.sender = address("Alice@elsewhere.example");
     for (const char* to : {"bob@ours.example", "eve@ours.example", "x@relayed.example"}) add(to);
@@ -173,6 +200,34 @@ struct Mail {
     REQUIRE_MESSAGE(made, wrong);
     const RecipientSet given = on.value_or(RecipientSet::all(mail.envelope.recipients.size()));
     return run((*made)->run({mail, given, effects, Stage::kMessage}));
+  }
+  static Task<std::string> body_of(Draft* draft) {
+    std::string out;
+    while (out.size() < draft->body_size()) {
+      auto piece = co_await draft->read_body(out.size(), 1 << 20);
+      REQUIRE(piece);
+      REQUIRE_FALSE(piece->empty());
+      out += *piece;
+    }
+    co_return out;
+  }
+  /// A whole message: trace fields, header and body.
+  std::string whole(Draft& of) {
+    return std::string(of.prefix()) + std::string(of.header()) + run(body_of(&of));
+  }
+  std::string whole(std::size_t brought = 0) { return whole(mail.brought.at(brought).draft); }
+  /// A message with this text, as a client would send it.
+  void message(std::string text) {
+    draft.emplace(spool->begin(sim.worker(0)));
+    REQUIRE(run(fill(&*draft, std::move(text))));
+    mail.draft = &*draft;
+    mail.size = draft->size();
+  }
+  /// What the facts of the trail say, a line each.
+  std::string facts() {
+    std::string out;
+    for (const TrailEntry& entry : *Trail::decode(mail.trail.bytes())) out += entry.name + ": " + entry.answer + "\n";
+    return out;
   }
   /// What is wrong with the arguments; empty when nothing is.
   std::string complaint(std::string_view name, const ScriptValue& arguments = {}) {

@@ -42,14 +42,6 @@ std::shared_ptr<Matcher> tls_is(Arguments& arguments) {
   });
 }
 
-/// Reports of modules/queue go through the pipelines in a session of their own, which these three tell apart from every
-/// connection: it is not on a listener, and nobody has logged in.
-bool is_ours(const RuleCall& call) {
-  const SessionState& session = call.transaction.session;
-  return session.client.role == SessionRole::kLocal && session.client.listener == "report" &&
-         session.id.starts_with("report-");
-}
-
 /// Asks one list about the client's address (RFC 5782).
 class InDnsList final : public Matcher {
  public:
@@ -125,9 +117,14 @@ void declare_client_matchers(RuleRegistry& rules) {
                   {{"zone", "domain", "the list", true, 0},
                    {"codes", "list of addresses or networks", "answers that count; 127.0.0.0/24 unless given"}},
                   in_dnsbl);
-  declare_matcher(rules, "sent_by_mailet",
-                  "All, if this server made the mail itself: a report about mail of its queue.", "match.sent_by_mailet",
-                  "none", {}, [](Arguments&) { return whole_mail("sent_by_mailet", is_ours); });
+  declare_matcher(
+      rules, "sent_by_mailet",
+      "All, if this server made the mail itself: a report about mail of its queue, or what a rule brought in.",
+      "match.sent_by_mailet", "none", {}, [](Arguments&) {
+        return return whole_mail("sent_by_mailet",
+                                 [](const RuleCall& call) { return call.transaction.session.made_here; });
+        ;
+      });
   declare_matcher(rules, "tls_is", "All, if the session uses TLS, of one of these versions if any are named.",
                   "match.tls_is \"TLSv1.3\"", "none", {{"versions", "list of strings", "TLSv1.2, TLSv1.3", false, 0}},
                   tls_is);

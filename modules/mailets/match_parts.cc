@@ -109,7 +109,10 @@ std::shared_ptr<Matcher> has_mime_type_any_part(Arguments& arguments) {
   std::vector<std::string> types = arguments.texts("types");
   for (std::string& type : types) {
     lower_in_place(type);
-    if (std::ranges::count(type, '/') != 1 || type.front() == '/' || type.back() == '/')
+    const std::size_t star = type.find('*');
+    const bool family = type.ends_with("/*") && star + 1 == type.size();
+    if (std::ranges::count(type, '/') != 1 || type.front() == '/' || type.back() == '/' ||
+        (star != std::string::npos && !family))
       arguments.complain("\"" + type + "\" is not a media type such as \"application/pdf\" or \"image/*\"");
   }
   return by_parts("has_mime_type_any_part", false, [types] { return TypeSeeker(types); });

@@ -126,6 +126,8 @@ TEST_CASE("types are looked for at every depth") {
   CHECK(m.select("has_mime_type_any_part", value("multipart/mixed")) == "0-2");
   CHECK(m.select("has_mime_type_any_part", list("image/*", "text/html", "application/pd")) == "");
   CHECK(m.complaint("has_mime_type_any_part", value("pdf")).contains("not a media type"));
+  CHECK(m.complaint("has_mime_type_any_part", value("*/pdf")).contains("not a media type"));
+  CHECK(m.complaint("has_mime_type_any_part", value("image/p*g")).contains("not a media type"));
   CHECK(m.complaint("has_mime_type_any_part") == "needs types");
 }
 

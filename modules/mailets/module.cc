@@ -20,6 +20,9 @@ void declare_all(RuleRegistry& rules) {
   declare_note_actions(rules);
   declare_limit_actions(rules);
   declare_bounce_actions(rules);
+  declare_forwards(rules);
+  declare_notices(rules);
+  declare_vacation(rules);
   declare_future(rules);
 }
 

@@ -25,6 +25,9 @@ void declare_rewrite(RuleRegistry& rules);             // act_rewrite.cc
 void declare_note_actions(RuleRegistry& rules);        // act_note.cc
 void declare_limit_actions(RuleRegistry& rules);       // act_limit.cc
 void declare_bounce_actions(RuleRegistry& rules);      // act_bounce_report.cc
+void declare_forwards(RuleRegistry& rules);            // act_forward.cc
+void declare_notices(RuleRegistry& rules);             // act_notify.cc
+void declare_vacation(RuleRegistry& rules);            // act_vacation.cc
 void declare_future(RuleRegistry& rules);              // future.cc
 void declare_all(RuleRegistry& rules);
 

@@ -355,6 +355,7 @@ Task<Result<bool>> Reporter::commit_by_policy(Job& job, Draft draft) {
   session->client.ip = session->client.local_ip = IpAddress::v4(0x7F000001);
   session->client.ehlo = parts_.hostname;
   session->client.listener = "report";
+  session->made_here = true;
   session->executor = job.executor;
   auto transaction = std::make_unique<Transaction>(*session);
   transaction->envelope = job.report;

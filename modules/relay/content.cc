@@ -68,7 +68,7 @@ Task<Result<void>> Content::convert() {
       if (piece->empty()) break;
       mime.feed(*piece);
     }
-    downgrade_ = std::make_unique<Downgrade>(mime.finish());
+    downgrade_ = std::make_unique<MimePatcher>(patches_to_7bit(mime.finish()));
   }
   converted_ = true;
   rewind();

@@ -1,7 +1,7 @@
 // The text of a stored message as it leaves: prefix (trace fields), header with the edits of its split, body.
 //
 // Pieces are views into the spool's memory: nothing is copied here. When a host can take only 7 bits, convert() reads
-// the text once to see its structure and from then on the pieces are those of the converted text (downgrade.h), whose
+// the text once to see its structure and from then on the pieces are those of the converted text (postern/mime_edit.h), whose
 // size is not known before its end.
 //
 // Owner: the delivery of one message. Thread: its worker. Errors: Fault of the spool ("spool.damaged", "spool.gone").
@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "downgrade.h"
+#include "postern/mime_edit.h"
 #include "postern/pipeline.h"
 #include "postern/spool.h"
 #include "postern/task.h"
@@ -49,7 +49,7 @@ class Content {
   explicit Content(MessageReader reader) : reader_(std::move(reader)) {}
   MessageReader reader_;
   std::optional<std::string> header_;
-  std::unique_ptr<Downgrade> downgrade_;  // kept for the next host that needs it
+  std::unique_ptr<MimePatcher> downgrade_;  // kept for the next host that needs it
   bool converted_ = false;
   enum class At : std::uint8_t { kPrefix, kHeader, kBody, kEnd } at_ = At::kPrefix;
   std::string piece_;

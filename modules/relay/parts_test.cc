@@ -11,9 +11,9 @@
 #include "commands.h"
 #include "credentials.h"
 #include "dot_stuffer.h"
-#include "downgrade.h"
 #include "next_hop.h"
 #include "postern/config.h"
+#include "postern/mime_edit.h"
 #include "postern/random.h"
 #include "postern/text.h"
 #include "reply_reader.h"
@@ -44,7 +44,7 @@ std::string stuffed(std::string_view text, std::size_t cut_1, std::size_t cut_2)
 std::string seven_bit(std::string_view text, std::size_t step = 7) {
   MimeReader mime;
   mime.feed(text);
-  Downgrade downgrade(mime.finish());
+  MimePatcher downgrade = patches_to_7bit(mime.finish());
   std::string out;
   for (std::size_t at = 0; at < text.size(); at += step) downgrade.feed(text.substr(at, step), out);
   downgrade.finish(out);
