@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "courier.h"
+#include "explain.h"
+#include "postern/control.h"
 #include "postern/fingerprint.h"
 #include "postern/module.h"
 #include "worker_tls.h"
@@ -53,6 +55,11 @@ class RelayModule final : public Module {
     client_ = std::move(*client);
     warm_up_ = std::make_shared<WarmUp>(outbound_->settings.sources);
     transport_.couriers.resize(core.runtime.workers());
+    if (auto* control = core.services.find<Control>())
+      control->add(
+          "relay.explain",
+          "Where mail goes and under which TLS (domain or recipient; sender, gateway, tls); connects to nobody.",
+          [this](ControlRequest request, ControlRows& rows) { return explain(std::move(request), rows); });
     tls_.resize(core.runtime.workers());
     return {};
   }
@@ -109,6 +116,11 @@ class RelayModule final : public Module {
   }
 
  private:
+  /// On worker 0, whose courier it asks.
+  Task<Result<void>> explain(ControlRequest request, ControlRows& rows) {
+    if (!transport_.couriers[0]) co_return fault("relay.explain", "the server is starting or stopping");
+    co_return co_await explain_command(*transport_.couriers[0], std::move(request), rows);
+  }
   std::string warm_up_folder() const { return core_->state_dir + "/warm-up"; }
 
   Core* core_ = nullptr;

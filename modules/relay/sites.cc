@@ -68,6 +68,14 @@ Duration Site::token_wait() const {
 }
 
 /// Why nobody may go now, line or not; a probe passes.
+Site::State Site::state() const {
+  State out{.running = window_.running(), .limit = window_.limit(), .waiting = line_.size(), .per_minute = per_minute_};
+  if (!down()) return out;
+  out.why = why_;
+  out.closed_for = std::max(closed_until_ - executor_.now(), Duration::zero());
+  return out;
+}
+
 std::optional<Admission> Site::refusal() {
   if (down()) {
     if (executor_.now() < closed_until_) return later(closed_until_ - executor_.now());

@@ -51,6 +51,16 @@ class Site {
   bool at_rest() const { return window_.running() == 0 && line_.empty() && back_off_ == Duration::zero(); }
   bool down() const { return back_off_ != Duration::zero(); }
 
+  /// How it stands, for people.
+  struct State {
+    std::uint32_t running = 0, limit = 0;
+    std::size_t waiting = 0;
+    std::uint32_t per_minute = 0;  ///< messages; 0: as many as go
+    Duration closed_for{};         ///< nobody may go there for so long
+    Reply why;                     ///< it is left alone
+  };
+  State state() const;
+
  private:
   struct Turn;
   std::optional<Admission> refusal();
