@@ -1,58 +1,106 @@
-// `postern why`: the story of a message, a session or an address, from the trails.
+// `postern why`: the story of a message, a session or an address, from the trails, and what the queue made of it.
 #include <fmt/format.h>
 
 #include "core/cli/command.h"
+#include "core/cli/story.h"
+#include "core/control/client.h"
 #include "core/control/json_text.h"
 #include "core/loader/assembly.h"
 #include "core/pipeline/trail_reader.h"
 
 namespace postern {
 
-using nlohmann::json;
+using nlohmann::ordered_json;
 
 namespace {
 
 struct WhyOptions {
   TrailQuery query;
-  std::string folder;
+  std::string folder, since, until;
+  bool steps = false;
 };
 
-void print_json(const TrailRecord& record) {
-  json steps = json::array();
-  if (auto entries = Trail::decode(record.trail))
-    for (const TrailEntry& e : *entries)
-      steps.push_back({{"stage", to_string(e.stage)},
-                       {"name", e.name},
-                       {"place", e.place},
-                       {"question", e.question},
-                       {"answer", e.answer},
-                       {"micros", e.micros}});
-  const json row{{"message", record.message},   {"session", record.session},
-                 {"client", record.client},     {"sender", record.sender},
-                 {"accepted", record.accepted}, {"recipients", record.recipients},
-                 {"outcome", record.outcome},   {"steps", steps}};
-  fmt::print("{}\n", json_text(row));
+/// Where trails are and where the server is asked; the configuration is not read when both are given.
+struct Places {
+  std::string folder, socket;
+};
+
+std::optional<Places> places(CommandContext& context, const WhyOptions& options) {
+  Places out{options.folder, context.socket};
+  if (!out.folder.empty()) return out;
+  auto assembly = context.assemble_and_read();
+  if (!assembly) return std::nullopt;
+  const auto& settings = assembly->config->get<ServerSettings>();
+  out.folder = settings.state / "trail";
+  if (out.socket.empty()) out.socket = control_socket(settings);
+  return out;
 }
 
-void why(CommandContext& context, const WhyOptions& options) {
-  std::string folder = options.folder;
-  if (folder.empty()) {
-    auto assembly = context.assemble_and_read();
-    if (!assembly) return;
-    folder = assembly->config->get<ServerSettings>().state / "trail";
+bool read_times(CommandContext& context, WhyOptions& options) {
+  const auto now = std::chrono::time_point_cast<WallTime::duration>(WallTime::clock::now());
+  for (const auto& [text, into] : {std::pair(&options.since, &options.query.since), {&options.until, &options.query.until}}) {
+    if (text->empty()) continue;
+    *into = parse_when(*text, now);
+    if (*into) continue;
+    context.fail({"why.time", fmt::format("\"{}\" is no time: say 2h, 1d, 2026-01-31 or 2026-01-31T10:00:00Z", *text)},
+                 kExitUsage);
+    return false;
   }
+  return true;
+}
+
+QueueNews ask_queue(const std::string& socket, const TrailRecord& record) {
+  QueueNews news;
+  if (!record.accepted || record.message.empty() || socket.empty()) return news;
+  const auto asked = ask_server(socket, "queue.show", {{"id", record.message}}, [&](const std::string& row) {
+    news.recipients.push_back(ordered_json::parse(row, nullptr, false));
+  });
+  if (asked)
+    news.state = QueueNews::State::kWaiting;
+  else if (asked.error().code == "control.unreachable")
+    news.state = QueueNews::State::kNoServer;
+  else if (asked.error().code == "spool.gone")
+    news.state = QueueNews::State::kGone;
+  return news;
+}
+
+void print(const CommandContext& context, const WhyOptions& options, const std::string& socket,
+           const TrailRecord& record) {
+  if (options.steps && !context.json) return fmt::print("{}\n", render_story(record));
+  const Story story = tell(record);
+  const QueueNews news = ask_queue(socket, record);
+  if (context.json) return fmt::print("{}\n", json_text(story_json(record, story, news)));
+  fmt::print("{}\n", render(record, story, news));
+}
+
+void why(CommandContext& context, WhyOptions options) {
+  if (!read_times(context, options)) return;
+  const auto where = places(context, options);
+  if (!where) return;
   PosixEnv env;
-  const TrailFindings found = find_trails(env, folder, options.query);
-  for (const TrailRecord& record : found.records) {
-    if (context.json)
-      print_json(record);
-    else
-      fmt::print("{}\n", render_story(record));
-  }
+  const TrailFindings found = find_trails(env, where->folder, options.query);
+  for (const TrailRecord& record : found.records) print(context, options, where->socket, record);
   for (const std::string& file : found.damaged)
     fmt::print(stderr, "postern: {} is damaged; what follows the damage is not shown\n", file);
   if (found.records.empty())
-    context.fail({"why.nothing", fmt::format("no trail speaks of \"{}\"", options.query.text)});
+    context.fail({"why.nothing", options.query.text.empty()
+                                     ? "no trail is like that"
+                                     : fmt::format("no trail speaks of \"{}\"", options.query.text)});
+}
+
+void declare_words(CLI::App& command, WhyOptions& options) {
+  TrailQuery& query = options.query;
+  command.add_option("what", query.text,
+                     "A message id, a session id, an address, a domain, or the client's IP address or its /24 or /64");
+  command.add_option("--id", query.message, "The message with this id, as 250 gave it");
+  command.add_option("--session", query.session, "The session with this id, as the log has it");
+  command.add_option("--sender", query.sender, "Mail from this address");
+  command.add_option("--recipient", query.recipient, "Mail to this address, refused or not, and to who it led to");
+  command.add_option("--ip", query.client, "Clients with this IP address, or in this /24 or /64");
+  command.add_option("--domain", query.domain, "Mail from or to an address of this domain");
+  command.add_option("--rule", query.rule, "Mail to which this rule applied");
+  command.add_option("--since", options.since, "Not older than this: 2h, 1d, 2026-01-31, 2026-01-31T10:00:00Z");
+  command.add_option("--until", options.until, "Not newer than this, likewise");
 }
 
 }  // namespace
@@ -60,14 +108,15 @@ void why(CommandContext& context, const WhyOptions& options) {
 void add_why(CLI::App& app, CommandContext& context) {
   auto* command =
       add_command(app, "why", "Tell what happened to a message, accepted or refused, and which rule decided",
-                  "postern why bob@example.org --refused");
+                  "postern why bob@example.org --refused --since 2d");
   auto options = std::make_shared<WhyOptions>();
-  command->add_option("what", options->query.text, "A message id, a session id, an address or the client's IP address")
-      ->required();
+  declare_words(*command, *options);
   command->add_option("--limit", options->query.limit, "At most this many, newest first")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  command->add_flag("--refused", options->query.refused_only, "Only mail that was refused");
+  auto* refused = command->add_flag("--refused", options->query.refused_only, "Only mail that was refused");
+  command->add_flag("--accepted", options->query.accepted_only, "Only mail that was accepted")->excludes(refused);
+  command->add_flag("--steps", options->steps, "Every step as it was written down, with its microseconds");
   command->add_option("--trail", options->folder, "The folder of trails, instead of the configuration's");
   command->callback([&context, options] { why(context, *options); });
 }

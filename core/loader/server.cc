@@ -24,21 +24,6 @@ class Server::ResolverSet final : public Resolvers {
 
 namespace {
 
-DnsSettings dns_settings(const DnsConfig& config) {
-  auto seconds = [](Duration d) { return std::chrono::duration_cast<std::chrono::seconds>(d); };
-  return DnsSettings{.servers = config.servers,
-                     .timeout = config.timeout,
-                     .tries = config.tries,
-                     .cache_entries = config.cache_entries,
-                     .cache_bytes = config.cache_bytes.bytes,
-                     .min_ttl = seconds(config.min_ttl),
-                     .max_ttl = seconds(config.max_ttl),
-                     .max_negative_ttl = seconds(config.max_negative_ttl),
-                     .failure_ttl = seconds(config.failure_ttl),
-                     .max_outstanding = config.max_outstanding,
-                     .trust_ad = config.trust_ad};
-}
-
 HttpClientSettings http_settings(const HttpConfig& config) {
   HttpClientSettings settings{.allow_plain = config.allow_plain,
                               .max_concurrent = config.max_concurrent,
@@ -111,15 +96,13 @@ Result<void> Server::make_parts(bool check_only) {
   control_ = std::make_unique<ControlServer>(*metrics_);
   rules_ = make_rule_registry();
   resolvers_ = std::make_unique<ResolverSet>(workers);
-  const auto& trail = config.get<TrailSettings>();
-  if (!check_only)
-    trails_ = std::make_unique<TrailLog>(trail, settings.state / "trail", env_, runtime_->make_lane("trail"), workers,
-                                         *metrics_);
+  if (!check_only) make_trails();
   policy_ = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{.workers = workers,
                                                                      .metrics = *metrics_,
                                                                      .trails = trails_.get(),
-                                                                     .keep_accepted = trail.accepted,
+                                                                     .keep_accepted = config.get<TrailSettings>().accepted,
                                                                      .services = &services_,
+                                                                     .archive = archive_.get(),
                                                                      .precise_clock = &precise_now});
   services_.provide<TlsService>(tls_);
   services_.provide<Overload>(*overload_);
@@ -264,7 +247,7 @@ Result<void> Server::run(std::function<void()> ready) {
 void Server::start_worker(unsigned index) {
   PerWorker& mine = *workers_[index];
   Executor& executor = mine.worker.executor;
-  auto resolver = make_resolver(executor, dns_settings(core_->config->get<DnsConfig>()));
+  auto resolver = make_resolver(executor, resolver_settings(core_->config->get<DnsConfig>()));
   if (!resolver) {
     runtime_->worker(0).post_remote_fn([this, fault = resolver.error()] {
       start_fault_ = fault;
@@ -284,6 +267,7 @@ void Server::start_worker(unsigned index) {
     for (std::size_t i = 1; i < bound_.size(); ++i) metrics.push_back(bound_[i].get());
     control_->start(executor, mine.log, *bound_[0], metrics);
     mine.nursery.spawn(watch_overload());
+    mine.nursery.spawn(tidy_trails());
   }
   runtime_->worker(0).post_remote_fn([this] { all_started(); });
 }
@@ -354,6 +338,7 @@ void Server::end_parts() {
   policy_.reset();
   prepared_.reset();
   trails_.reset();
+  archive_.reset();
   spool_.reset();
   workers_.clear();
   resolvers_.reset();

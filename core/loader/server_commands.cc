@@ -19,6 +19,7 @@ void Server::add_commands() {
                 [this](ControlRequest r, ControlRows& rows) { return metrics_text(std::move(r), rows); });
   control_->add("reload", "Read everything again",
                 [this](ControlRequest r, ControlRows& rows) { return reload_command(std::move(r), rows); });
+  add_trail_commands();
 }
 
 Task<Result<void>> Server::status(ControlRequest, ControlRows& rows) {

@@ -66,6 +66,7 @@ class Archive {
   void tidy(WallTime now);
   Task<ArchiveErased> erase(Executor& worker, Person person, bool pretend);
 
+  std::uint64_t kept() const { return kept_.value(); }
   std::uint64_t dropped() const { return dropped_.value(); }
 
  private:

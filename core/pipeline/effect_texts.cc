@@ -346,7 +346,7 @@ std::optional<LocatedAddress> parse_lookup(std::string_view text) {
 // ---- http ----
 
 std::string http_question(const HttpRequest& request) {
-  std::string out = request.method + " " + request.url;
+  std::string out = request.method + " " + url_without_secrets(request.url);
   if (!request.body.empty())
     fmt::format_to(std::back_inserter(out), " [{} octets, sha256 {}]", request.body.size(), hash_of(request.body));
   return fit_question(std::move(out));
@@ -355,8 +355,9 @@ std::string http_question(const HttpRequest& request) {
 std::string http_text(const HttpResponse& response, std::string_view asked_url) {
   std::string out = fmt::format("{} {} {} octets", response.status,
                                 response.content_type.empty() ? "-" : response.content_type, response.body.size());
-  if (response.url != asked_url && !response.url.empty()) out += " from " + response.url;
-  for (const HttpHeader& field : response.headers) out += "\n" + field.name + ": " + field.value;
+  if (response.url != asked_url && !response.url.empty()) out += " from " + url_without_secrets(response.url);
+  for (const HttpHeader& field : response.headers)
+    out.append("\n").append(field.name).append(": ").append(names_secret(field.name) ? kSecretText : field.value);
   return out + "\n\n" + response.body;  // a body that is cut is shorter than the first line says
 }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/pipeline/trail_secrets.h"
 #include "postern/auth.h"
 #include "postern/database.h"
 #include "postern/dns.h"
@@ -68,7 +69,5 @@ std::string kv_question(std::string_view store, const KeyValueRequest& request);
 std::string kv_text(const KeyValueRequest& request, const KeyValueReply& reply);
 /// Nothing also when the value is secret.
 std::optional<KeyValueReply> parse_kv(KeyValueRequest::Kind kind, std::string_view text);
-
-inline constexpr std::string_view kSecretText = "<secret>";
 
 }  // namespace postern

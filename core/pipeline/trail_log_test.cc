@@ -17,12 +17,12 @@ struct LogWorld {
   explicit LogWorld(TrailSettings settings = {}) {
     log = std::make_unique<TrailLog>(std::move(settings), "/trail", disk, sim.make_lane("trail"), 1, metrics);
   }
-  void add(int number, std::size_t octets = 10) {
+  void add(int number, std::size_t octets = 10, std::string_view client = "192.0.2.1") {
     TrailRecord record;
     record.when = sim.worker(0).wall();
     record.message = fmt::format("id{}", number);
     record.session = fmt::format("s{}", number);
-    record.client = "192.0.2.1";
+    record.client = client;
     record.sender = "Alice@Example.org";
     record.recipients = {"bob@ours.example"};
     record.outcome = "550 no";
@@ -56,9 +56,9 @@ TEST_CASE("a flood is cut at the rate and counted") {
   TrailSettings settings;
   settings.rate = 10_KiB;
   LogWorld world(settings);
-  for (int i = 0; i < 100; ++i) world.add(i, 1000);
+  for (int i = 0; i < 100; ++i) world.add(i, 1000, fmt::format("192.0.{}.1", i % 5));
   world.sim.run_for(1s);
-  const auto kept = world.find("").records.size();
+  const auto kept = world.find("alice@example.org").records.size();
   CHECK(kept >= 8);
   CHECK(kept <= 10);
   CHECK(world.log->dropped() == 100 - kept);
@@ -66,6 +66,89 @@ TEST_CASE("a flood is cut at the rate and counted") {
   world.add(200, 1000);
   world.sim.run_for(1s);
   CHECK(world.find("id200").records.size() == 1);
+}
+
+TEST_CASE("a flood by one source does not keep out the others, and what was not kept of it is said") {
+  TrailSettings settings;
+  settings.rate = 64_KiB;
+  settings.source_rate = 8_KiB;
+  LogWorld world(settings);
+  for (int i = 0; i < 500; ++i) world.add(i, 1000, fmt::format("192.0.2.{}", i % 200));
+  world.add(1000, 1000, "198.51.100.7");
+  world.add(1001, 1000, "2001:db8::7");
+  world.sim.run_for(1s);
+  CHECK(world.find("198.51.100.7").records.size() == 1);
+  CHECK(world.find("2001:db8::7").records.size() == 1);
+  const auto kept = world.find("alice@example.org", 1000).records.size();
+  CHECK(kept >= 7 + 2);
+  CHECK(kept <= 8 + 2);
+  const auto said = world.find("192.0.2.0/24", 1000).records;
+  REQUIRE(said.size() == kept - 2 + 1);
+  CHECK(said.front().outcome == fmt::format("{} more sessions of 192.0.2.0/24 were not kept", 502 - kept));
+  CHECK(said.front().client == "192.0.2.0/24");
+  CHECK(world.log->dropped() == 502 - kept);
+}
+
+TEST_CASE("what was not kept is said also when nothing comes after the flood") {
+  TrailSettings settings;
+  settings.rate = 64_KiB;
+  settings.source_rate = 8_KiB;
+  LogWorld world(settings);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 100; ++i) world.add(i, 1000);
+    world.sim.run_for(3s);  // the second round ends within the time between two such records
+  }
+  world.sim.run_for(30s);
+  std::uint64_t told = 0;
+  for (const TrailRecord& record : world.find("192.0.2.0/24", 1000).records)
+    if (record.client == "192.0.2.0/24") told += std::stoull(record.outcome);
+  CHECK(told == world.log->dropped());
+  CHECK(told > 150);
+}
+
+TEST_CASE("a source has had its share of a day, and others still have theirs") {
+  TrailSettings settings;
+  settings.source_day = 64_KiB;
+  LogWorld world(settings);
+  for (int i = 0; i < 200; ++i) {
+    world.add(i, 1000);
+    world.sim.run_for(1s);
+  }
+  const auto kept = world.find("192.0.2.1", 1000).records.size();
+  CHECK(kept >= 55);
+  CHECK(kept <= 65);
+  world.add(1000, 1000, "198.51.100.7");
+  world.sim.run_for(1s);
+  CHECK(world.find("id1000").records.size() == 1);
+  world.sim.run_for(24h);
+  world.add(2000, 1000);
+  world.sim.run_for(1s);
+  CHECK(world.find("id2000").records.size() == 1);
+}
+
+TEST_CASE("trusted sources have no share of their own") {
+  TrailSettings settings;
+  settings.source_rate = 8_KiB;
+  settings.trusted_sources = {*IpNetwork::parse("192.0.2.0/24")};
+  LogWorld world(settings);
+  for (int i = 0; i < 100; ++i) world.add(i, 1000);
+  world.sim.run_for(1s);
+  CHECK(world.find("192.0.2.1", 1000).records.size() == 100);
+}
+
+TEST_CASE("what is too old goes also when nothing new comes") {
+  TrailSettings settings;
+  settings.keep_for = 24h;
+  LogWorld world(settings);
+  world.add(1);
+  world.sim.run_for(1h);
+  world.log->tidy(world.sim.worker(0).wall());
+  world.sim.run_for(1s);
+  CHECK(trail_files(world.disk, "/trail").size() == 1);
+  world.sim.run_for(36h);
+  world.log->tidy(world.sim.worker(0).wall());
+  world.sim.run_for(1s);
+  CHECK(trail_files(world.disk, "/trail").empty());
 }
 
 TEST_CASE("files are rotated by size, and the oldest go by size and by age") {

@@ -39,7 +39,6 @@ TEST_CASE("a trail is told as a story") {
         "  ehlo\n"
         "    ehlo: client.example\n"
         "  rcpt\n"
-        "    asked directory.find bob@ours.example -> account bob\n"
         "    gate: bob@ours.example is stranger/anonymous/account -> deliver\n"
         "  message\n"
         "    rule root#2 at gateway.lua:12 looked at [0-1] and selected [0] (7 us)\n"
