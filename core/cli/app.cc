@@ -37,6 +37,7 @@ std::unique_ptr<CLI::App> make_app(CommandContext& context) {
   add_trail(*app, context);
   add_test(*app, context);
   add_replay(*app, context);
+  add_explain(*app, context);
   return app;
 }
 

@@ -201,4 +201,19 @@ void add_core_schemas(ConfigSchemas& schemas) {
   schemas.add<LimitSettings>();
 }
 
+DnsSettings resolver_settings(const DnsConfig& config) {
+  auto seconds = [](Duration d) { return std::chrono::duration_cast<std::chrono::seconds>(d); };
+  return DnsSettings{.servers = config.servers,
+                     .timeout = config.timeout,
+                     .tries = config.tries,
+                     .cache_entries = config.cache_entries,
+                     .cache_bytes = config.cache_bytes.bytes,
+                     .min_ttl = seconds(config.min_ttl),
+                     .max_ttl = seconds(config.max_ttl),
+                     .max_negative_ttl = seconds(config.max_negative_ttl),
+                     .failure_ttl = seconds(config.failure_ttl),
+                     .max_outstanding = config.max_outstanding,
+                     .trust_ad = config.trust_ad};
+}
+
 }  // namespace postern

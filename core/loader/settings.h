@@ -62,6 +62,8 @@ struct DnsConfig : Located {
   std::optional<bool> trust_ad;
 };
 void describe(Schema<DnsConfig>& s);
+/// As a worker's resolver takes it.
+DnsSettings resolver_settings(const DnsConfig& config);
 
 /// What rules may ask over HTTP (postern.http).
 struct HttpConfig : Located {
