@@ -135,6 +135,7 @@ bool Server::check(Diagnostics& diagnostics) {
   report_gate(gate_report_, diagnostics);
   prepared_ = prepare_rules(config.get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(),
                             *metrics_, runtime_->workers(), diagnostics);
+  if (prepared_) note_script_targets(gate_report_, *prepared_->gate, *prepared_->workers.front()->rules, *directory);
   return !diagnostics.has_errors();
 }
 
@@ -275,6 +276,7 @@ void Server::start_worker(unsigned index) {
 void Server::all_started() {
   if (++started_ != runtime_->workers()) return;
   log_.info("server.ready");
+  workers_[0]->nursery.spawn(look_at_specs());
   notify_service_manager("READY=1");
   if (ready_) ready_();
 }

@@ -83,6 +83,7 @@ class Server {
   void reload_on_signal();
   Task<void> reload_logged();
   Task<Result<void>> reload();
+  Task<void> look_at_specs();
   bool may_reload() const;
   struct NextEpoch;
   Result<std::unique_ptr<NextEpoch>> read_next();

@@ -2,9 +2,34 @@
 #include <fmt/format.h>
 
 #include "core/loader/server.h"
+#include "core/offline/specs.h"
 #include "postern/sync.h"
 
 namespace postern {
+
+namespace {
+
+constexpr std::size_t kMaxFailuresTold = 10;  // of specs, in one message
+
+/// What failed, each with its file and line; empty when nothing did, or there is nothing to run.
+std::string failed_specs(const Config& config, const RuleRegistry& rules, ScriptEngine* engine) {
+  const auto& settings = config.get<PipelineSettings>();
+  const auto files = settings.specs ? specs_beside(settings) : std::vector<std::filesystem::path>();
+  if (files.empty()) return {};
+  SpecReport report;
+  report.limit = settings.specs_time_limit;
+  Diagnostics diagnostics;
+  std::string out;
+  if (!run_specs(files, config, rules, engine, report, diagnostics)) out = diagnostics.render();
+  std::size_t told = 0;
+  for (const SpecReport::Case& one : report.cases)
+    if (!one.passed && ++told <= kMaxFailuresTold)
+      out += fmt::format("{}: \"{}\": {}\n", one.file, one.name, one.failure.substr(0, one.failure.find('\n')));
+  if (told > kMaxFailuresTold) out += fmt::format("and {} more\n", told - kMaxFailuresTold);
+  return out.empty() ? out : fmt::format("{} of {} cases failed:\n{}", report.failed(), report.cases.size(), out);
+}
+
+}  // namespace
 
 /// What a reload read and checked, before anything of it is in force.
 struct Server::NextEpoch {
@@ -23,6 +48,27 @@ Task<void> Server::reload_logged() {
     log_.error("reload.refused", {{"code", done.error().code}, {"why", done.error().detail}});
 }
 
+/// The start's look at the specs: what fails is told, and nothing else. No reload meanwhile, which would use the
+/// engine.
+Task<void> Server::look_at_specs() {
+  const auto& settings = core_->config->get<PipelineSettings>();
+  if (!settings.specs || specs_beside(settings).empty()) co_return;
+  reloading_ = true;
+  std::string failed;
+  try {
+    failed = co_await run_blocking(Pool::kDisk, [config = core_->config, this] {
+      return failed_specs(*config, *rules_, services_.find<ScriptEngine>());
+    });
+  } catch (const Overloaded& busy) {
+    failed = busy.what();
+  } catch (...) {
+    reloading_ = false;
+    throw;
+  }
+  reloading_ = false;
+  if (!failed.empty()) log_.warn("specs.failed", {{"why", failed}});
+}
+
 /// On a pool's thread. Settings that need a restart are reported and left.
 Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   Diagnostics diagnostics;
@@ -38,6 +84,8 @@ Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_,
                               services_.find<ScriptEngine>(), *metrics_, runtime_->workers(), diagnostics);
   if (diagnostics.has_errors()) return fault("reload.refused", diagnostics.render());
+  if (const std::string failed = failed_specs(*next->config, *rules_, services_.find<ScriptEngine>()); !failed.empty())
+    return fault("reload.specs", failed);
   const auto certificates = tls_.server();  // modules look at the new ones; a refusal brings these back
   if (auto loaded = tls_.load(next->config->get<TlsSettings>()); !loaded) return std::unexpected(loaded.error());
   for (const LoadedModule& loaded : assembly_->modules.all())
@@ -65,6 +113,7 @@ Task<Result<void>> Server::reload() {
   if (next && !may_reload()) next = fault("reload.busy", "the server is stopping");
   if (!next) {
     reloading_ = false;
+    metrics_->counter("postern_reload_failures_total", "Reloads that were refused; what was in force stayed.").add(0);
     co_return std::unexpected(next.error());
   }
   const Config& config = *(*next)->config;

@@ -29,6 +29,12 @@ void describe(Schema<PipelineSettings>& s) {
           "The store in which rules keep values when they name none: [memory] is \"memory\", a [[redis]] has its name.")
       .length(1, 64)
       .example("memory");
+  s.field("specs", &PipelineSettings::specs,
+          "A reload runs the specs (*_spec.lua) that lie beside the scripts, and is refused when one fails. The start "
+          "runs them too, and only warns: a broken spec never keeps a server down.");
+  s.field("specs_time_limit", &PipelineSettings::specs_time_limit,
+          "How long all of them may take together; what is over it counts as failed.")
+      .range(1s, 1h);
 }
 
 void describe(Schema<NamedNetworkSettings>& s) {

@@ -15,6 +15,8 @@ struct PipelineSettings : Located {
   std::vector<std::filesystem::path> scripts;
   Duration time_limit = 30s;
   std::string postmaster;
+  bool specs = true;
+  Duration specs_time_limit = 1min;
   std::string kv = "memory";
 };
 void describe(Schema<PipelineSettings>& schema);
