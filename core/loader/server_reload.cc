@@ -84,6 +84,8 @@ Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_,
                               services_.find<ScriptEngine>(), *metrics_, runtime_->workers(), diagnostics);
   if (diagnostics.has_errors()) return fault("reload.refused", diagnostics.render());
+  note_script_targets(next->gate, *next->rules->gate, *next->rules->workers.front()->rules,
+                      services_.need<Directory>());
   if (const std::string failed = failed_specs(*next->config, *rules_, services_.find<ScriptEngine>()); !failed.empty())
     return fault("reload.specs", failed);
   const auto certificates = tls_.server();  // modules look at the new ones; a refusal brings these back

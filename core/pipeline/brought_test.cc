@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "core/pipeline/fixture_for_tests.h"
+#include "core/pipeline/gate_proof.h"
 
 namespace postern {
 namespace {
@@ -19,6 +20,7 @@ class Brings final : public Action {
   int times = 1;
   bool guarded = true;  ///< not for mail that came of it
 
+  std::vector<Address> sends_to() const override { return {address(to)}; }
   Task<Result<ActionResult>> run(RuleCall call) override {
     const std::string why = "copy_to " + to;
     const auto& before = call.transaction.brought_by;
@@ -202,6 +204,40 @@ TEST_CASE("a script's address elsewhere is open only where aliases may lead else
         CHECK(decision.reply().code == (open || notice ? 250 : 451));
         CHECK(world.talk->mail->settled.size() == (open ? 1 : 0));
       }
+}
+
+TEST_CASE("the proof of the gate names a script's addresses elsewhere") {
+  BroughtWorld world;
+  RuleSet rules;
+  rules.pipelines["root"] = {"root", {}, {make_rule("archive", nullptr, {brings("eve@ours.example")})}};
+  GateReport closed;
+  note_script_targets(closed, world.gate, rules, world.directory);
+  CHECK(closed.notes.empty());
+  rules.pipelines["out"] = {"out", {}, {make_rule("out", nullptr, {brings("x@foreign.example")})}};
+  note_script_targets(closed, world.gate, rules, world.directory);
+  REQUIRE(closed.notes.size() == 1);
+  CHECK(closed.notes[0].starts_with("1 addresses of scripts lie elsewhere and get notices alone"));
+  CHECK(closed.notes[0].ends_with("x@foreign.example"));
+  world.gate.forward_aliases = true;
+  note_script_targets(closed, world.gate, rules, world.directory);
+  CHECK(closed.notes[1].contains("get mail from everybody"));
+}
+
+TEST_CASE("a rule that gives two recipients one address leaves one copy") {
+  BroughtWorld world;
+  const auto same = std::make_shared<FnAction>(
+      [](const RuleCall& call) {
+        call.transaction.envelope.recipients[1].address = call.transaction.envelope.recipients[0].address;
+        call.transaction.lookups[1] = call.transaction.lookups[0];
+        return Result<ActionResult>(ActionResult{});
+      },
+      false);
+  world.set({make_rule("rewrite", nullptr, {same, deliver_to("INBOX")})});
+  const Decision decision = world.decide({"bob@ours.example", "eve@ours.example"});
+  REQUIRE(decision.plan.steps.size() == 2);
+  CHECK(decision.plan.steps[0].recipients == std::vector<std::uint32_t>{0});
+  CHECK(decision.plan.steps[1].kind == PlanStep::Kind::kDiscard);
+  CHECK(decision.outcomes[1].reply.code == 250);
 }
 
 TEST_CASE("a notice reaches the sender of the mail that it is about, wherever that is") {

@@ -258,6 +258,31 @@ GateReport prove_gate(const GateConfig& config, const DirectoryFacts& facts) {
   return report;
 }
 
+void note_script_targets(GateReport& report, const GateConfig& config, const RuleSet& rules,
+                         const Directory& directory) {
+  constexpr std::size_t kMostNamed = 10;
+  std::set<std::string> elsewhere;
+  for (const auto& [name, pipeline] : rules.pipelines)
+    for (const Rule& rule : pipeline.rules)
+      for (const auto& action : rule.actions)
+        for (const Address& one : action->sends_to())
+          if (directory.domain_kind(one.domain().ascii()) == DomainKind::kForeign) elsewhere.insert(one.to_string());
+  if (elsewhere.empty()) return;
+  std::string names;
+  std::size_t named = 0;
+  for (const std::string& one : elsewhere)
+    if (++named <= kMostNamed) names += (names.empty() ? "" : ", ") + one;
+  if (named > kMostNamed) names += fmt::format(" and {} more", named - kMostNamed);
+  report.notes.push_back(
+      config.forward_aliases
+          ? fmt::format(
+                "{} addresses of scripts lie elsewhere and get mail from everybody ([relay] forward_aliases): {}",
+                elsewhere.size(), names)
+          : fmt::format("{} addresses of scripts lie elsewhere and get notices alone, other mail for them is deferred "
+                        "([relay] forward_aliases is false): {}",
+                        elsewhere.size(), names));
+}
+
 std::string GateReport::table() const {
   static constexpr std::string_view kMarks[] = {"deliver", "relay", "no user", "refuse", "log in", "later"};
   std::string out = fmt::format("{:<44} {:<11} {:<5}", "client", "role", "login");

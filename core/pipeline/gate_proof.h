@@ -28,6 +28,7 @@
 
 #include "core/pipeline/gate.h"
 #include "postern/auth.h"
+#include "postern/pipeline.h"
 
 namespace postern {
 
@@ -63,6 +64,11 @@ struct GateReport {
 };
 
 GateReport prove_gate(const GateConfig& config, const DirectoryFacts& facts);
+/// Adds what scripts send by themselves to what the proof says: addresses elsewhere that stand in a script (act.forward
+/// and its kin, Action::sends_to) get mail whoever it is from, as foreign aliases do, and by the same setting. What a
+/// function of a script decides is asked when it runs, by the same rule.
+void note_script_targets(GateReport& report, const GateConfig& config, const RuleSet& rules,
+                         const Directory& directory);
 /// Puts an open gate among the errors, so that the server does not start.
 void report_gate(const GateReport& report, Diagnostics& diagnostics);
 

@@ -183,6 +183,50 @@ std::vector<std::pair<std::string, std::string>> Arguments::pairs() {
   return out;
 }
 
+std::vector<std::pair<std::string, std::string>> Arguments::replacements(std::string_view key) {
+  std::vector<std::pair<std::string, std::string>> out;
+  const ScriptValue* value = take(key);
+  if (!value) return out;
+  const auto add = [&](const ScriptValue& one) {
+    const auto* map = std::get_if<ScriptValue::Map>(&one.value);
+    const auto text = [&](std::string_view name) -> const std::string* {
+      if (!map) return nullptr;
+      const auto found = map->find(name);
+      return found == map->end() ? nullptr : std::get_if<std::string>(&found->second.value);
+    };
+    if (const std::string *pattern = text("pattern"), *with = text("with"); pattern && with && map->size() == 2)
+      out.emplace_back(*pattern, *with);
+    else
+      complain(fmt::format("{} must be a table of pattern and with", key));
+  };
+  if (const auto* list = std::get_if<ScriptValue::List>(&value->value))
+    std::ranges::for_each(*list, add);
+  else
+    add(*value);
+  return out;
+}
+
+std::vector<std::pair<std::string, std::vector<std::string>>> Arguments::lists() {
+  std::vector<std::pair<std::string, std::vector<std::string>>> out;
+  if (named_)
+    for (const auto& [key, value] : *named_) {
+      taken_.insert(key);
+      auto& texts = out.emplace_back(key, std::vector<std::string>()).second;
+      const auto add = [&](const ScriptValue& one) {
+        if (const auto* text = std::get_if<std::string>(&one.value))
+          texts.push_back(*text);
+        else
+          complain(fmt::format("{} must be strings, not {}", key, kind_of(one)));
+      };
+      if (const auto* list = std::get_if<ScriptValue::List>(&value.value))
+        std::ranges::for_each(*list, add);
+      else
+        add(value);
+    }
+  if (out.empty()) complain("needs a table of lists");
+  return out;
+}
+
 NoteValue Arguments::note(std::string_view key, NoteValue otherwise) {
   const ScriptValue* value = take(key);
   if (!value) return otherwise;

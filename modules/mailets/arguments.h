@@ -35,6 +35,10 @@ class Arguments {
   std::vector<std::shared_ptr<Matcher>> matchers();
   /// All keys with their strings: `notes_to_headers { spam_score = "X-Spam-Score" }`.
   std::vector<std::pair<std::string, std::string>> pairs();
+  /// { pattern = "a", with = "b" }, or a list of such tables; optional.
+  std::vector<std::pair<std::string, std::string>> replacements(std::string_view key);
+  /// All keys with a string or a list of strings: `is_in_drop_list { ["bob@example.org"] = { "spam.example" } }`.
+  std::vector<std::pair<std::string, std::vector<std::string>>> lists();
   /// A note's value: boolean, number or string.
   NoteValue note(std::string_view key, NoteValue otherwise);
   bool given(std::string_view key) const { return find(key) != nullptr; }

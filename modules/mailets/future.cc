@@ -16,18 +16,10 @@ void declare_future(RuleRegistry& rules) {
       {"clamav_scan", "scanners"},
       {"rspamd_scan", "scanners"},
       {"is_over_quota", "quotas"},
-      {"is_in_drop_list", "user settings"},
-      {"add_footer", "editing of MIME parts"},
-      {"replace_content", "editing of MIME parts"},
-      {"strip_attachment", "editing of MIME parts"},
-      {"only_text", "editing of MIME parts"},
-      {"convert_to_7bit", "editing of MIME parts"},
-      {"wrap", "editing of MIME parts"},
       {"delivery_failed", "pipelines for failed deliveries"},
       {"to_repository", "repositories"},
       {"from_repository", "repositories"},
-      {"split", "batches in the queue"},
-      {"http_post", "HTTP"}};
+      {"split", "batches in the queue"}};
   for (const auto& [name, room] : kNames) rules.add_future(name, room);
 }
 

@@ -23,6 +23,10 @@ void declare_all(RuleRegistry& rules) {
   declare_forwards(rules);
   declare_notices(rules);
   declare_vacation(rules);
+  declare_text_actions(rules);
+  declare_part_actions(rules);
+  declare_http_actions(rules);
+  declare_drop_list(rules);
   declare_future(rules);
 }
 
