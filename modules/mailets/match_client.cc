@@ -121,9 +121,7 @@ void declare_client_matchers(RuleRegistry& rules) {
       rules, "sent_by_mailet",
       "All, if this server made the mail itself: a report about mail of its queue, or what a rule brought in.",
       "match.sent_by_mailet", "none", {}, [](Arguments&) {
-        return return whole_mail("sent_by_mailet",
-                                 [](const RuleCall& call) { return call.transaction.session.made_here; });
-        ;
+        return whole_mail("sent_by_mailet", [](const RuleCall& call) { return call.transaction.session.made_here; });
       });
   declare_matcher(rules, "tls_is", "All, if the session uses TLS, of one of these versions if any are named.",
                   "match.tls_is \"TLSv1.3\"", "none", {{"versions", "list of strings", "TLSv1.2, TLSv1.3", false, 0}},
