@@ -38,6 +38,7 @@ std::unique_ptr<CLI::App> make_app(CommandContext& context) {
   add_test(*app, context);
   add_replay(*app, context);
   add_explain(*app, context);
+  add_lua(*app, context);
   return app;
 }
 

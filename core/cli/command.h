@@ -81,5 +81,6 @@ void add_trail(CLI::App& app, CommandContext& context);
 void add_test(CLI::App& app, CommandContext& context);
 void add_replay(CLI::App& app, CommandContext& context);
 void add_explain(CLI::App& app, CommandContext& context);
+void add_lua(CLI::App& app, CommandContext& context);
 
 }  // namespace postern

@@ -19,7 +19,7 @@ OfflineMachine::OfflineMachine(Options options)
       policy_(PipelinePolicy::Options{.workers = 1, .metrics = metrics_}) {
   policy_.attach(options.directory, nullptr, options.return_paths);
   policy_.attach_spool(*spool_, options.hostname);
-  policy_.start(sim_.worker(0), dns_, Log());
+  policy_.start(sim_.worker(0), dns_, std::move(options.log));
 }
 
 OfflineMachine::~OfflineMachine() = default;

@@ -23,6 +23,7 @@ class OfflineMachine {
     const ReturnPaths* return_paths = nullptr;
     std::string hostname = "localhost";
     WallTime start = SimOptions{}.start;
+    Log log{};
   };
   explicit OfflineMachine(Options options);
   ~OfflineMachine();
