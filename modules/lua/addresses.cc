@@ -1,6 +1,7 @@
 // IP addresses and DNS answers.
 #include <fmt/format.h>
 
+#include "api.h"
 #include "bind.h"
 #include "libraries.h"
 #include "objects.h"
@@ -29,6 +30,7 @@ int ip_in_network(lua_State* L) {
 int ip_index(lua_State* L) {
   const IpAddress& ip = check_box<IpBox>(L, 1).ip;
   const std::string_view name = check_text(L, 2);
+  check_member(L, IpBox::kName, name);
   if (name == "reversed") return lua_pushcfunction(L, bound<ip_reversed>), 1;
   if (name == "in_network") return lua_pushcfunction(L, bound<ip_in_network>), 1;
   if (name == "is_v6") return lua_pushboolean(L, ip.is_v6()), 1;
@@ -89,8 +91,11 @@ struct PushRecord {
     set_text(L, "target", record.target);
   }
   void operator()(const SoaRecord& record) const {
-    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 4);
     set_text(L, "primary", record.primary);
+    set_text(L, "mailbox", record.mailbox);
+    set_number(L, "serial", record.serial);
+    set_number(L, "minimum", record.minimum);
   }
 };
 
@@ -115,6 +120,7 @@ int answer_index(lua_State* L) {
     return 1;
   }
   const std::string_view name = check_text(L, 2);
+  check_member(L, AnswerBox::kName, name);
   if (name == "any_in") return lua_pushcfunction(L, bound<answer_any_in>), 1;
   if (name == "ok") return lua_pushboolean(L, answer.ok()), 1;
   if (name == "empty") return lua_pushboolean(L, answer.records.empty()), 1;

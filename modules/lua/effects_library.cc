@@ -1,4 +1,5 @@
 // The world as scripts may ask it: postern.dns, log, clock, random, counter; math.random and os are the same effects.
+// http, sql, kv and directory are in http_library.cc and stores_library.cc.
 //
 // A question to the DNS yields the Lua coroutine that asks; Run (calls.cc) awaits the answer in C++ and resumes it. All
 // others answer at once. Each is written to the trail by Effects.
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <ctime>
 
+#include "ask.h"
 #include "bind.h"
 #include "libraries.h"
 #include "objects.h"
@@ -175,6 +177,10 @@ void open_effects(lua_State* L) {
                                {"txt", bound<ask_for<RecordType::kTxt>>},
                                {"ptr", bound<ask_for<RecordType::kPtr>>},
                                {"tlsa", bound<ask_for<RecordType::kTlsa>>},
+                               {"srv", bound<ask_for<RecordType::kSrv>>},
+                               {"ns", bound<ask_for<RecordType::kNs>>},
+                               {"soa", bound<ask_for<RecordType::kSoa>>},
+                               {"cname", bound<ask_for<RecordType::kCname>>},
                                {nullptr, nullptr}};
   constexpr luaL_Reg kLog[] = {{"debug", bound<log<0>>},
                                {"info", bound<log<1>>},
@@ -197,6 +203,9 @@ void open_effects(lua_State* L) {
   lua_pushglobaltable(L);
   set_table(L, "os", kOs);
   lua_settop(L, 0);
+  open_ask(L);
+  open_http(L);
+  open_stores(L);
 }
 
 }  // namespace postern::lua
