@@ -70,6 +70,7 @@ class RateLimit final : public Action {
     std::uint32_t count = 0;
     bool recipients = false;  ///< counts them, not mails
     std::string excess;       ///< pipeline for what is too much; empty: a refusal for now
+    std::string title;        ///< of the table: limits that share it have one
     std::shared_ptr<RateTable> table;
   };
   explicit RateLimit(Terms terms) : terms_(std::move(terms)) {}
@@ -81,10 +82,7 @@ class RateLimit final : public Action {
     const auto key = key_of(terms_.per, call.transaction);
     if (!key) return Done::ready(std::move(result));
     const auto n = static_cast<std::uint32_t>(terms_.recipients ? call.recipients.count() : 1);
-    const RateTable::Answer answer = terms_.table->take(*key, n, terms_.count, call.effects.clock());
-    call.effects.trail().effect(call.stage, "rate_limit", *key,
-                                fmt::format("{} of {}{}", answer.rate, terms_.count, answer.allowed ? "" : ", passed"),
-                                0);
+    const RateTable::Answer answer = ask(call, *key, n);
     if (answer.allowed) return Done::ready(std::move(result));
     if (terms_.excess.empty()) {
       result.kind = ActionResult::Kind::kFinal;
@@ -97,6 +95,27 @@ class RateLimit final : public Action {
   }
 
  private:
+  /// The rate of the key, counted now or, in a replay, as the trail has it; a changed limit is then held against that.
+  /// Without an answer there (the trail's reader has noted it) the mail passes.
+  RateTable::Answer ask(const RuleCall& call, const std::string& key, std::uint32_t n) const {
+    const WallTime now = call.effects.clock();
+    const std::string question = key + " " + terms_.title;
+    const auto recorded = call.effects.recorded("rate_limit", question);
+    if (recorded && recorded->empty()) return {};
+    const RateTable::Answer answer = recorded ? replayed(*recorded, n) : terms_.table->take(key, n, terms_.count, now);
+    call.effects.trail().effect(call.stage, "rate_limit", question,
+                                fmt::format("{} of {}{}", answer.rate, terms_.count, answer.allowed ? "" : kPassed), 0);
+    return answer;
+  }
+  RateTable::Answer replayed(std::string_view text, std::uint32_t n) const {
+    const std::uint32_t rate = to_number<std::uint32_t>(text.substr(0, text.find(' '))).value_or(0);
+    // What was allowed is counted in the rate, what was not is not.
+    const std::uint32_t before = text.ends_with(kPassed) || rate < n ? rate : rate - n;
+    if (before + n > terms_.count) return {false, before};
+    return {true, before + n};
+  }
+
+  static constexpr std::string_view kPassed = ", passed";
   Terms terms_;
 };
 
@@ -120,7 +139,8 @@ std::shared_ptr<Action> rate_limit(Arguments& arguments, Tables& tables) {
   terms.excess = arguments.text("excess", "");
   const Duration length = window.value_or(RateTable::kMinWindow);
   const std::string name = arguments.text("name", "");
-  terms.table = tables.get(fmt::format("{}/{}/{}/{}", per, of, length.count(), name), length);
+  terms.title = fmt::format("{}/{}/{}/{}", per, of, length.count(), name);
+  terms.table = tables.get(terms.title, length);
   return std::make_shared<RateLimit>(std::move(terms));
 }
 

@@ -94,6 +94,25 @@ Task<int> wait(Duration duration) {
   co_return 0;
 }
 
+TEST_CASE("a replay takes the recorded rate, and holds a changed limit against it") {
+  Mail m;
+  const std::string question = "rate_limit alice@elsewhere.example sender/mails/600000000000/";
+  m.effects.answers.emplace();
+  (*m.effects.answers)[question] = "2 of 2";
+  CHECK(Limit(m, terms("sender", 2)).passes());
+  CHECK_FALSE(Limit(m, terms("sender", 1)).passes());
+  (*m.effects.answers)[question] = "2 of 2, passed";
+  CHECK_FALSE(Limit(m, terms("sender", 2)).passes());
+  CHECK(Limit(m, terms("sender", 3)).passes());
+  m.effects.answers->clear();
+  CHECK(Limit(m, terms("sender", 1)).passes());  // nothing is known: nothing is counted
+  CHECK(Limit(m, terms("sender", 1)).passes());
+  m.effects.answers.reset();
+  Limit one(m, terms("sender", 1));
+  CHECK(one.passes());
+  CHECK_FALSE(one.passes());
+}
+
 TEST_CASE("mails past a sender's rate are deferred until the window has moved on") {
   Mail m;
   Limit limit(m, terms("sender", 2));
@@ -107,7 +126,7 @@ TEST_CASE("mails past a sender's rate are deferred until the window has moved on
   CHECK(third.verdict.reply.enhanced == "4.7.1");
   const auto trail = Trail::decode(m.mail.trail.bytes());
   CHECK(std::ranges::any_of(*trail, [](const TrailEntry& e) {
-    return e.kind == TrailEntry::Kind::kEffect && e.question == "alice@elsewhere.example" &&
+    return e.kind == TrailEntry::Kind::kEffect && e.question == "alice@elsewhere.example sender/mails/600000000000/" &&
            e.answer == "2 of 2, passed";
   }));
   m.mail.envelope.sender = address("carol@elsewhere.example");

@@ -88,6 +88,12 @@ class TestEffects final : public Effects {
     response.status = http_status;
     return Task<Result<HttpResponse>>::ready(std::move(response));
   }
+  std::optional<std::string> recorded(std::string_view effect, std::string_view question) override {
+    if (!answers) return std::nullopt;
+    const auto known = answers->find(std::string(effect).append(" ").append(question));
+    return known == answers->end() ? std::string() : known->second;
+  }
+  std::optional<std::map<std::string, std::string>> answers;  ///< of a replay, by effect and question
   Spool* spool = nullptr;
   bool no_kv = false;
   std::vector<KeyValueRequest> keys;

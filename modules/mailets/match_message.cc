@@ -195,6 +195,16 @@ class Passes {
   std::map<std::string, std::shared_ptr<std::atomic<std::uint64_t>>> counters_;
 };
 
+/// The number of this mail among those that passed: counted now, or in a replay as it was. 0 when the trail has none.
+std::uint64_t pass_number(const RuleCall& call, const std::string& name, std::atomic<std::uint64_t>& counter) {
+  const auto recorded = call.effects.recorded("at_most", name);
+  if (recorded && recorded->empty()) return 0;
+  const std::uint64_t number =
+      recorded ? to_number<std::uint64_t>(*recorded).value_or(0) : counter.fetch_add(1, std::memory_order_relaxed) + 1;
+  call.effects.trail().effect(call.stage, "at_most", name, std::to_string(number), 0);
+  return number;
+}
+
 void declare_at_most(RuleRegistry& rules) {
   declare_matcher(rules, "at_most", "All, for the first n mails that pass the named counter, then none.",
                   "match.at_most(10, \"probe\")", "none",
@@ -203,12 +213,12 @@ void declare_at_most(RuleRegistry& rules) {
                   [passes = std::make_shared<Passes>()](Arguments& arguments) {
                     const auto count = arguments.integer("count", 0, 1'000'000'000);
                     if (!count) arguments.complain("needs count");
-                    auto counter = passes->counter(arguments.text("name", "at_most"));
-                    return whole_mail("at_most", [limit = static_cast<std::uint64_t>(count.value_or(0)),
+                    const std::string name = arguments.text("name", "at_most");
+                    auto counter = passes->counter(name);
+                    return whole_mail("at_most", [limit = static_cast<std::uint64_t>(count.value_or(0)), name,
                                                   counter](const RuleCall& call) {
-                      const std::uint64_t before = counter->fetch_add(1, std::memory_order_relaxed);
-                      call.effects.trail().effect(call.stage, "at_most", {}, std::to_string(before + 1), 0);
-                      return before < limit;
+                      const std::uint64_t number = pass_number(call, name, *counter);
+                      return number != 0 && number <= limit;
                     });
                   });
 }
