@@ -8,7 +8,6 @@
 #include <algorithm>
 
 #include "bring.h"
-#include "postern/hash.h"
 #include "postern/key_value.h"
 #include "postern/message.h"
 #include "postern/text.h"
@@ -98,7 +97,6 @@ class Vacation final : public Action {
   Task<bool> is_first(RuleCall call, std::size_t recipient, std::string text) const {
     KeyValueRequest request;
     request.kind = KeyValueRequest::Kind::kIncrement;
-    // The text counts by length and a few octets: a value that is stored must not depend on this release's hashes.
     std::string key = fmt::format("vacation/{}/{}/{}", to_lower(recipient_address(call, recipient).to_string()),
                                   digest(text), to_lower(call.transaction.envelope.sender.to_string()));
     if (key.size() > KeyValueStore::kMaxKey) key.resize(KeyValueStore::kMaxKey);
@@ -112,7 +110,7 @@ class Vacation final : public Action {
     co_return reply->number == 1;
   }
 
-  /// FNV-1a of 32 bits: another text is another answer.
+  /// FNV-1a of 32 bits: another text is another answer. Keys outlive a release, so postern/hash.h is not for them.
   static std::string digest(std::string_view text) {
     std::uint32_t sum = 2166136261U;
     for (const char c : text) sum = (sum ^ static_cast<unsigned char>(c)) * 16777619U;

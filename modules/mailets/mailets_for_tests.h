@@ -232,6 +232,7 @@ struct Mail {
   /// What the facts of the trail say, a line each.
   std::string facts() {
     std::string out;
+    if (mail.trail.empty()) return out;
     for (const TrailEntry& entry : *Trail::decode(mail.trail.bytes())) out += entry.name + ": " + entry.answer + "\n";
     return out;
   }
