@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/loader/privileges.h"
+#include "postern/key_value.h"
 #include "postern/sync.h"
 
 namespace postern {
@@ -130,6 +131,10 @@ bool Server::check(Diagnostics& diagnostics) {
     diagnostics.error({}, "no module provides the service \"directory\": load the module auth");
     return false;
   }
+  const auto& pipeline = config.get<PipelineSettings>();
+  if (pipeline.is_set("kv") && !services_.find<KeyValueStore>(pipeline.kv))
+    diagnostics.error(pipeline.origin("kv"), fmt::format("no module provides a kv store \"{}\"", pipeline.kv),
+                      "[memory] is \"memory\"; a [[redis]] has its name");
   GateConfig gate = make_gate(config.get<RelaySettings>(), services_.find<ReturnPaths>());
   gate_report_ = prove_gate(gate, directory->facts());
   report_gate(gate_report_, diagnostics);
