@@ -217,7 +217,8 @@ Task<Verdict> PipelinePolicy::data(Transaction& transaction) {
 }
 
 Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
-                                        SessionState& session, Transaction* transaction, const Recipient* recipient) {
+                                        SessionState& session, Transaction* transaction, const Recipient* recipient,
+                                        QueueEvent* event) {
   Trail& trail = transaction ? transaction->trail : session.trail;
   LiveEffects effects(worker, trail, session.id, stage, epoch->time_limit);
   for (const CompiledHook& one : epoch->hooks) {
@@ -226,7 +227,7 @@ Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<co
     const Instant before = worker.tick();
     Result<Verdict> said(std::unexpect);
     try {
-      said = co_await hook.handler->handle({stage, session, transaction, recipient, effects});
+      said = co_await hook.handler->handle({stage, session, transaction, recipient, effects, event});
     } catch (...) {
       said = std::unexpected(fault_of_current_exception());
     }

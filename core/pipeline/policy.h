@@ -75,6 +75,7 @@ class PipelinePolicy final : public Policy {
   Task<Decision> message(Transaction& transaction) override;
   Task<void> disconnect(SessionState& session) override;
   Task<Result<MessageId>> commit(Transaction& transaction, Draft draft, const Decision& decision) override;
+  Task<Verdict> queue_event(QueueEvent& event) override;
   void refused(SessionState& session, Transaction* transaction, std::string_view why) override;
 
  private:
@@ -96,7 +97,9 @@ class PipelinePolicy final : public Policy {
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
   Task<Verdict> session_stage(SessionState& session, Stage stage);
   Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
-                          SessionState& session, Transaction* transaction, const Recipient* recipient);
+                          SessionState& session, Transaction* transaction, const Recipient* recipient,
+                          QueueEvent* event = nullptr);
+  Task<Verdict> run_queue_hooks(QueueEvent& event);
   void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
                    const Fault& fault);
   /// `mail` and `address` outlive the task: the latter is the recipient's in rcpt().

@@ -283,7 +283,7 @@ struct World {
 
   void start() {
     queue = std::make_unique<QueueService>(sim, metrics);
-    queue->make_shards(spool, store, transport, &directory, &teller, settings, submission);
+    queue->make_shards(spool, store, transport, &directory, &teller, settings, submission, policy);
     for (unsigned i = 0; i < sim.workers(); ++i) queue->set_log(i, log.log());
     queue->begin();
     sim.run_for(50ms);  // whatever was being handled when the last one crashed is tried by itself first
@@ -381,6 +381,7 @@ struct World {
   FakeTeller teller;
   std::uint8_t notify = kNotifyUnset;  ///< of all recipients
   Transport* transport = nullptr;
+  Policy* policy = nullptr;
   std::unique_ptr<QueueService> queue;
 };
 

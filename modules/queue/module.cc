@@ -134,7 +134,8 @@ class QueueModule final : public Module {
       transport = screened_.get();
     }
     queue_->make_shards(services.need<Spool>(), services.need<MailStore>(), transport, services.find<Directory>(),
-                        teller_.get(), config.get<QueueSettings>(), config.get<SubmissionSettings>());
+                        teller_.get(), config.get<QueueSettings>(), config.get<SubmissionSettings>(),
+                        services.find<Policy>());
     queue_->mark_own(worker.executor);
     if (feedback_)
       feedback_->begin({.spool = services.need<Spool>(),

@@ -12,7 +12,8 @@ QueueService::QueueService(Runtime& runtime, Metrics& metrics) : runtime_(runtim
 QueueService::~QueueService() = default;
 
 void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transport, Directory* directory,
-                               Teller* teller, const QueueSettings& settings, const SubmissionSettings& submission) {
+                               Teller* teller, const QueueSettings& settings, const SubmissionSettings& submission,
+                               Policy* policy) {
   spool_ = &spool;
   store_ = &store;
   transport_ = transport;
@@ -30,6 +31,7 @@ void QueueService::make_shards(Spool& spool, MailStore& store, Transport* transp
                                                          .transport = transport,
                                                          .directory = directory,
                                                          .teller = teller,
+                                                         .policy = policy,
                                                          .metrics = metrics_,
                                                          .routes = *routes_,
                                                          .collected = collected_,

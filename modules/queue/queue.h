@@ -37,7 +37,7 @@ class QueueService final : public Queue {
 
   /// One shard per worker, before any of them runs.
   void make_shards(Spool& spool, MailStore& store, Transport* transport, Directory* directory, Teller* teller,
-                   const QueueSettings& settings, const SubmissionSettings& submission = {});
+                   const QueueSettings& settings, const SubmissionSettings& submission = {}, Policy* policy = nullptr);
   /// Marks what is in the spool now as what recovery has to bring back. Before anything is accepted; on `here`'s
   /// thread.
   void mark_own(Executor& here) { first_own_ = spool_->begin(here).id(); }

@@ -14,6 +14,8 @@ QueueMetrics::QueueMetrics(Metrics& metrics)
       failed(metrics.counter("postern_queue_failed_total", "Recipients given up; their senders are told.")),
       held(metrics.counter("postern_queue_held_total", "Messages set aside for an administrator.")),
       recalled(metrics.counter("postern_queue_recalled_total", "Recipients whose mail was taken back.")),
+      hooks_skipped(metrics.counter("postern_queue_hooks_skipped_total",
+                                    "Events that hooks were not told, since they were busy with too many.")),
       seconds(metrics.histogram("postern_queue_delivery_seconds", "Time from acceptance to a recipient's delivery.",
                                 HistogramScale::kSeconds)) {}
 
@@ -109,11 +111,14 @@ void Shard::take(QueuedMessage message) {
   auto [item, fresh] = items_.insert(message.id);
   if (!fresh) return;  // recovery has seen it too
   parts_.metrics.waiting.add(home_.index());
+  if (hooked(Stage::kQueued)) tell_queued(message);
   item->destination = destinations_.by_name(first_hop(message.envelope, message.plan));
   item->sender = sender_hash(message.envelope.sender);
   const Destination& destination = destinations_.at(item->destination);
   const bool collected = destination.collects() && !destination.open;
-  if (hot_ < parts_.settings.hot_messages && !collected) {
+  const auto relays = [](const PlanStep& step) { return step.kind == PlanStep::Kind::kRelay; };
+  const bool asked = hooked(Stage::kRoute) && std::ranges::any_of(message.plan.steps, relays);  // load() asks
+  if (hot_ < parts_.settings.hot_messages && !collected && !asked) {
     auto active = std::make_unique<Active>();
     active->recipients.resize(message.envelope.recipients.size());
     active->envelope = std::move(message.envelope);

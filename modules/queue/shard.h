@@ -38,6 +38,8 @@
 #include "postern/mailstore.h"
 #include "postern/metrics.h"
 #include "postern/nursery.h"
+#include "postern/pipeline.h"
+#include "postern/queue_event.h"
 #include "ready_ring.h"
 #include "settings.h"
 
@@ -53,6 +55,7 @@ struct QueueMetrics {
   Counter& failed;
   Counter& held;
   Counter& recalled;
+  Counter& hooks_skipped;
   Histogram& seconds;
 };
 
@@ -62,6 +65,7 @@ struct ShardParts {
   Transport* transport = nullptr;  ///< none: mail for other servers waits
   Directory* directory = nullptr;  ///< for released mail; none: it stays
   Teller* teller = nullptr;        ///< none: nobody is told
+  Policy* policy = nullptr;        ///< none: there are no hooks
   QueueMetrics& metrics;
   const Routes& routes;
   Collected& collected;
@@ -201,6 +205,7 @@ class Shard final : private TimerNode {
   void settle(Item& item);
   Task<bool> settled(Item* item);
   Task<void> load(Item* item);
+  void begin_again(Item& item);
   Task<void> hold(Item* item, std::string why);
   Task<void> run_step(Item* item, std::size_t number);
   Task<void> run_part(Part* part);
@@ -220,6 +225,24 @@ class Shard final : private TimerNode {
   Task<void> tell(Item* item);
   void end_told(Item& item, const Outcome& outcome);
   void end_recalled(Item& item);
+
+  // shard_hooks.cc: what rules are asked and told
+  static constexpr unsigned kMaxNotices = 1000;  ///< that hooks are busy with; they are not told of more
+  struct Notice {
+    Notice(Stage stage, MessageId id, const Active& active, const Recipients& who);
+    Envelope envelope;
+    QueueEvent event;
+  };
+  using PutOff = std::vector<std::pair<std::size_t, Verdict>>;  ///< steps of a plan
+  bool hooked(Stage stage) const { return parts_.policy != nullptr && parts_.policy->has_hooks(stage); }
+  Task<PutOff> ask_route(MessageId id, Active* active);
+  Task<bool> may_attempt(Item& item, const Recipients& who, std::uint32_t destination);
+  void obey(Item& item, const Recipients& who, const Verdict& verdict, const Route& route);
+  void tell_hooks(std::unique_ptr<Notice> notice);
+  Task<void> run_notice(std::unique_ptr<Notice> notice);
+  void tell_queued(const QueuedMessage& message);
+  void tell_end(Stage stage, const Item& item, const Recipients& who, const Reply& reply, std::string_view host = {},
+                std::string_view destination = {}, WallTime next = {});
 
   // shard_deliver.cc and shard_relay.cc: the ways of a step
   Task<std::optional<Fault>> deliver(Item& item, const PlanStep& step, std::string account, Recipients who);
@@ -259,6 +282,7 @@ class Shard final : private TimerNode {
   bool draining_ = false;
   bool turn_posted_ = false;
   bool told_no_route_ = false;
+  unsigned notices_ = 0;  ///< under way
   std::atomic<Arrival*> arrivals_{nullptr};
   Inbox inbox_{*this};
   Turn turn_{*this};

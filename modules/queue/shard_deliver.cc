@@ -95,7 +95,9 @@ Task<std::optional<Fault>> Shard::deliver(Item& item, const PlanStep& step, std:
     }
   }
   stuck_.erase(item.id.value());
-  finish(item, who, lead, Outcome{.kind = Outcome::Kind::kDelivered, .reply = {250, "2.1.5", "Delivered"}, .host = {}});
+  const Reply delivered{250, "2.1.5", "Delivered"};
+  finish(item, who, lead, Outcome{.kind = Outcome::Kind::kDelivered, .reply = delivered, .host = {}});
+  tell_end(Stage::kDelivered, item, who, delivered, {}, account);
   if (publish && log_.enabled(LogLevel::kInfo)) {
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     const std::string id = item.id.to_string();

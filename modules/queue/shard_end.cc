@@ -69,8 +69,11 @@ void Shard::owe_failures(Item& item) {
     return one.kind == Outcome::Kind::kDelayed &&
            (active.done(one.recipient) || active.recipients[one.recipient].ended);
   });
-  for (const Outcome& one : active.outcomes)
-    if (one.kind == Outcome::Kind::kFailed && parts_.teller != nullptr) owe(item, one);
+  for (const Outcome& one : active.outcomes) {
+    if (one.kind != Outcome::Kind::kFailed) continue;
+    if (!one.noted) tell_end(Stage::kBounced, item, {one.recipient}, one.reply, one.host);
+    if (parts_.teller != nullptr) owe(item, one);
+  }
 }
 
 Milestones Shard::milestones(const Active& active, const Route& route) const {
@@ -118,6 +121,7 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     if (warn) warn_of_delay(item, one, failure, when);
     standing.next = *next;
     active.due_at(*next);
+    if (failure.attempted) tell_end(Stage::kDeferred, item, {one}, failure.reply, failure.host, {}, *next);
     if (placed || (!failure.attempted && !warn)) continue;
     active.noted = true;
     std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) + failure.note;

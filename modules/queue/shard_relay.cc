@@ -14,6 +14,11 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipi
     co_return Fault{"queue.no_route", "no module carries mail to other servers"};
   }
   Active& active = *item.active;
+  if (hooked(Stage::kAttempt)) {
+    if (!co_await may_attempt(item, who, destination)) co_return std::nullopt;
+    std::erase_if(who, [&](std::uint32_t one) { return active.done(one) || active.recipients[one].ended; });
+    if (item.stopped() || who.empty()) co_return std::nullopt;
+  }
   const auto sending = active.sending.emplace(active.sending.end());
   sending->who = who;
   std::vector<AttemptResult> results;
@@ -61,6 +66,7 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
     if (!result.dsn_handed_on)
       success = Outcome{.kind = Outcome::Kind::kRelayed, .reply = result.reply, .host = result.host};
     finish(item, one, result.recipient, success);
+    tell_end(Stage::kDelivered, item, one, result.reply, result.host, destination.name);
     if (!log_.enabled(LogLevel::kInfo)) return;
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     return log_.info("queue.delivered", {{"id", item.id.to_string()},

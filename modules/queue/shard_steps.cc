@@ -96,11 +96,7 @@ Task<void> Shard::load(Item* item) {
     if (code == "spool.damaged") co_return co_await hold(item, "damaged: " + reader.error().detail);
     co_return wait_until(*item, later(home_.wall(), kSpoolPause));
   }
-  if (item->again) {  // this may be what was before
-    item->again = false;
-    if (suspect_ == item) suspect_ = nullptr;  // its turn among the suspects begins anew
-    co_return make_ready(*item);
-  }
+  if (item->again) co_return begin_again(*item);  // this may be what was before
   const auto until = reader->info().held_until;
   if (until && *until > home_.wall()) {
     if (*until == WallTime::max()) co_return erase(*item);
@@ -108,6 +104,19 @@ Task<void> Shard::load(Item* item) {
   }
   auto active = active_from(*reader, parts_.teller);
   if (!active) co_return co_await hold(item, "unreadable: " + active.error().code + ": " + active.error().detail);
+  PutOff put_off;
+  if (hooked(Stage::kRoute)) {
+    ++local_running_;
+    try {
+      put_off = co_await ask_route(item->id, active->get());
+    } catch (...) {
+      --local_running_;
+      throw;
+    }
+    --local_running_;
+    if (item->dropped) co_return erase(*item);
+    if (item->again) co_return begin_again(*item);
+  }
   for (const Standing& one : (*active)->recipients)
     if (one.state == RecipientState::kDotSent)
       log_.warn("queue.reply_lost",
@@ -121,7 +130,18 @@ Task<void> Shard::load(Item* item) {
     co_return make_ready(*item);  // known only now, and it must not fill the memory until it is released
   set_active(*item, std::move(*active));
   owed_warnings(*item, *reader);
+  for (const auto& [number, verdict] : put_off) {
+    const PlanStep& step = item->active->plan.steps[number];
+    obey(*item, undone(*item->active, step, true, home_.wall()), verdict, parts_.routes.base());
+  }
   make_ready(*item);
+}
+
+/// What was read of it is out of date.
+void Shard::begin_again(Item& item) {
+  item.again = false;
+  if (suspect_ == &item) suspect_ = nullptr;  // its turn among the suspects begins anew
+  make_ready(item);
 }
 
 /// Sets a message aside until an administrator decides. There is nothing of it in memory then.

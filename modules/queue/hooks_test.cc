@@ -1,0 +1,196 @@
+// What rules are asked and told of mail under way.
+#include <functional>
+
+#include "fixture_for_tests.h"
+#include "postern/queue_event.h"
+
+namespace postern::queue {
+
+namespace {
+
+using Kind = PlanStep::Kind;
+
+/// Hooks of the queue, and nothing else of a policy.
+class Hooks final : public Policy {
+ public:
+  Task<Verdict> connect(SessionState&) override { co_return Verdict{}; }
+  Task<Verdict> ehlo(SessionState&) override { co_return Verdict{}; }
+  Task<Verdict> starttls(SessionState&) override { co_return Verdict{}; }
+  Task<Verdict> auth(SessionState&) override { co_return Verdict{}; }
+  Task<Verdict> mail(Transaction&) override { co_return Verdict{}; }
+  Task<Verdict> rcpt(Transaction&, Recipient) override { co_return Verdict{}; }
+  Task<Verdict> data(Transaction&) override { co_return Verdict{}; }
+  Task<Decision> message(Transaction&) override { co_return Decision{}; }
+  Task<void> disconnect(SessionState&) override { co_return; }
+  Task<Result<MessageId>> commit(Transaction&, Draft, const Decision&) override { co_return MessageId(); }
+  void refused(SessionState&, Transaction*, std::string_view) override {}
+  bool has_hooks(Stage stage) const override {
+    return wanted.empty() || std::ranges::find(wanted, stage) != wanted.end();
+  }
+  Task<Verdict> queue_event(QueueEvent& event) override {
+    co_await sleep_for(takes);
+    std::string line(to_string(event.stage));
+    for (const std::uint32_t one : event.recipients)
+      line += " " + event.envelope.recipients.at(one).address.to_string();
+    line += " to " + event.destination;
+    if (event.reply.code != 0 && event.stage >= Stage::kDelivered)
+      line += " said " + std::to_string(event.reply.code) + " by " + event.host;
+    seen.push_back(line);
+    if (!answer) co_return Verdict{};
+    co_return answer(event);
+  }
+  std::size_t count(std::string_view beginning) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(seen, [&](const std::string& one) { return one.starts_with(beginning); }));
+  }
+  std::vector<Stage> wanted;  ///< empty: all
+  std::function<Verdict(QueueEvent&)> answer;
+  std::vector<std::string> seen;
+  Duration takes = 1ms;
+};
+
+struct Hooked : World {
+  Hooked() {
+    stop();
+    World::transport = &out;
+    World::policy = &hooks;
+    start();
+  }
+  ~Hooked() { stop(); }
+  FakeTransport out;
+  Hooks hooks;
+};
+
+Verdict hold_for(Duration duration) {
+  Verdict verdict;
+  verdict.kind = Verdict::Kind::kHold;
+  verdict.hold = duration;
+  return verdict;
+}
+
+}  // namespace
+
+TEST_CASE("hooks are told of mail from its arrival to its end, each about its recipients") {
+  Hooked world;
+  world.out.answer = [](const AttemptRequest& request, std::uint32_t one) {
+    if (request.envelope.recipients[one].address.local() == "bad") {
+      AttemptResult result = deferred(one, "mx.far.example", {550, "5.1.1", "nobody"});
+      result.kind = AttemptResult::Kind::kRefused;
+      return result;
+    }
+    if (request.envelope.recipients[one].address.local() == "later" && request.attempts == 0)
+      return deferred(one, "mx.far.example", {451, "4.2.0", "busy"});
+    return delivered(one);
+  };
+  world.commit({"eve@x.example", "good@far.example", "bad@far.example", "later@far.example"},
+               {World::deliver({0}, "eve"), World::step(Kind::kRelay, {1, 2, 3})});
+  world.sim.run_for(30min);
+  const auto& seen = world.hooks.seen;
+  CHECK(world.queued().empty());
+  CHECK(std::ranges::find(seen, "queued eve@x.example good@far.example bad@far.example later@far.example to ") !=
+        seen.end());
+  CHECK(std::ranges::find(seen, "route good@far.example bad@far.example later@far.example to far.example") !=
+        seen.end());
+  CHECK(std::ranges::find(seen, "attempt good@far.example bad@far.example later@far.example to far.example") !=
+        seen.end());
+  CHECK(std::ranges::find(seen, "delivered eve@x.example to eve said 250 by ") != seen.end());
+  CHECK(std::ranges::find(seen, "delivered good@far.example to far.example said 250 by mx.far.example") != seen.end());
+  CHECK(std::ranges::find(seen, "bounced bad@far.example to  said 550 by mx.far.example") != seen.end());
+  CHECK(std::ranges::find(seen, "deferred later@far.example to  said 451 by mx.far.example") != seen.end());
+  CHECK(std::ranges::find(seen, "attempt later@far.example to far.example") != seen.end());
+  CHECK(world.hooks.count("delivered") == 3);
+  CHECK(world.hooks.count("bounced") == 1);
+}
+
+TEST_CASE("a hook at route says where mail goes in this turn; the plan stays as it was") {
+  Hooked world;
+  world.hooks.answer = [](QueueEvent& event) {
+    if (event.stage == Stage::kRoute) {
+      event.options["gateway"] = "inside.example:26";
+      event.options["sender"] = "forged@elsewhere.example";  // not a hook's
+    }
+    return Verdict{};
+  };
+  std::map<std::string, std::string> options;
+  world.out.answer = [&](const AttemptRequest& request, std::uint32_t one) {
+    options = request.step.options;
+    return request.attempts == 0 ? deferred(one, "h", {451, "4.2.0", "busy"}) : delivered(one);
+  };
+  world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(1s);
+  CHECK(options == std::map<std::string, std::string>{{"gateway", "inside.example:26"}});
+  world.hooks.answer = nullptr;
+  world.sim.run_for(30min);
+  CHECK(options.empty());
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("a hook at attempt puts mail off, by a time or by the schedule, and refuses it for good") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kAttempt};
+  int asked = 0;
+  world.hooks.answer = [&](QueueEvent&) {
+    switch (++asked) {
+      case 1:
+        return hold_for(10min);
+      case 2:
+        return Verdict::defer(451, "4.7.1", "not at night");
+      default:
+        return Verdict{};
+    }
+  };
+  world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(9min);
+  CHECK(asked == 1);
+  world.sim.run_for(70s);
+  CHECK(asked == 2);
+  CHECK(world.out.attempts == 0);
+  CHECK(world.queued().at(0).recipients.at(0).note.find("not at night") != std::string::npos);
+  world.sim.run_for(2h);
+  CHECK(world.out.sent == std::vector<std::string>{"far.example"});
+
+  world.hooks.answer = [](QueueEvent&) { return Verdict::reject(550, "5.7.1", "never"); };
+  world.commit({"eve@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(1min);
+  CHECK(world.teller.count(Outcome::Kind::kFailed) == 1);
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("a route that cannot be found waits, and is asked for again") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kRoute};
+  bool broken = true;
+  world.hooks.answer = [&](QueueEvent&) {
+    return broken ? Verdict::defer(451, "4.3.0", "the hook failed") : Verdict{};
+  };
+  world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(10s);
+  CHECK(world.out.attempts == 0);
+  CHECK(world.queued().size() == 1);
+  broken = false;
+  world.sim.run_for(1h);
+  CHECK(world.out.sent == std::vector<std::string>{"far.example"});
+}
+
+TEST_CASE("what is taken back or dropped while a hook is asked is not sent") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kRoute, Stage::kAttempt};
+  world.hooks.takes = 10s;
+  const auto id = world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(5s);
+  static_cast<void>(world.queue->shard(0).recall(id));
+  world.sim.run_for(1min);
+  CHECK(world.out.sent.empty());
+}
+
+TEST_CASE("slow hooks that are only told hold no mail, and are told no more than they can bear") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kDelivered};
+  world.hooks.takes = 1h;
+  for (int i = 0; i < 1100; ++i) world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(10min);
+  CHECK(world.out.sent.size() == 1100);
+  CHECK(world.metrics.render().find("postern_queue_hooks_skipped_total 100") != std::string::npos);
+}
+
+}  // namespace postern::queue
