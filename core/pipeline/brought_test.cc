@@ -5,6 +5,7 @@
 
 #include "core/pipeline/fixture_for_tests.h"
 #include "core/pipeline/gate_proof.h"
+#include "postern/return_path.h"
 
 namespace postern {
 namespace {
@@ -204,6 +205,44 @@ TEST_CASE("a script's address elsewhere is open only where aliases may lead else
         CHECK(decision.reply().code == (open || notice ? 250 : 451));
         CHECK(world.talk->mail->settled.size() == (open ? 1 : 0));
       }
+}
+
+TEST_CASE("what a rule sends on to elsewhere leaves with a sender of ours") {
+  class Paths final : public ReturnPaths {
+   public:
+    Result<Address> forward(const Address& sender, WallTime) const override {
+      return address("ok-" + sender.local() + "@ours.example");
+    }
+    bool is_return_path(const Address&) const override { return false; }
+    Result<Address> reverse(const Address&, WallTime) const override { return fault("srs.hash", ""); }
+    bool takes_from(const Address&) const override { return false; }
+    std::string terms() const override { return {}; }
+  } paths;
+  BroughtWorld world;
+  world.policy->attach(world.directory, &world.queue, &paths);
+  world.gate.forward_aliases = true;
+  const auto relay = std::make_shared<FnAction>(
+      [](const RuleCall&) {
+        ActionResult result;
+        result.kind = ActionResult::Kind::kFinal;
+        result.step.kind = PlanStep::Kind::kRelay;
+        return Result<ActionResult>(result);
+      },
+      true);
+  world.set({make_rule("copy", only({0}), {brings("x@foreign.example"), brings("eve@ours.example")}),
+             make_rule("out", nullptr, {relay})});
+  world.directory.domains["ours.example"] = DomainKind::kLocal;
+  world.directory.accounts["bob@ours.example"] = "bob";
+  static_cast<void>(world.decide({"joe@relayed.example"}));
+  std::map<std::string, std::string> senders;
+  for (const auto& one : world.talk->mail->settled)
+    for (const PlanStep& step : one->decision.plan.steps) {
+      const auto found = step.options.find(std::string(kSenderOption));
+      senders[one->transaction->envelope.recipients.at(0).address.to_string()] =
+          found == step.options.end() ? "-" : found->second;
+    }
+  CHECK(senders ==
+        std::map<std::string, std::string>{{"x@foreign.example", "ok-alice@ours.example"}, {"eve@ours.example", "-"}});
 }
 
 TEST_CASE("the proof of the gate names a script's addresses elsewhere") {

@@ -144,15 +144,16 @@ Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mai
   }
 }
 
-/// Mail from elsewhere that an alias of ours sends on to elsewhere leaves with a sender of ours. A user's own mail, and
-/// mail of our domains, has one already; what a relay network sends to foreign recipients that it named itself is not
-/// forwarded, but on its way.
+/// Mail from elsewhere that an alias or a rule of ours sends on to elsewhere leaves with a sender of ours. A user's own
+/// mail, and mail of our domains, has one already; what a relay network sends to foreign recipients that it named
+/// itself is not forwarded, but on its way.
 void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias,
                                     Plan& plan) const {
   const Address& sender = mail.envelope.sender;
   const RecordedDirectory directory(worker, mail.trail, Stage::kMessage);
+  const bool sent_on = mail.session.made_here && mail.brought_depth > 0;  // by a rule: nobody named these recipients
   if (!return_paths_ || sender.is_null() || mail.session.client.authenticated() ||
-      std::ranges::find(by_alias, true) == by_alias.end() ||
+      (!sent_on && std::ranges::find(by_alias, true) == by_alias.end()) ||
       directory.domain_kind(sender.domain().ascii()) != DomainKind::kForeign)
     return;
   const auto made = return_paths_->forward(sender, worker.executor->wall());
@@ -166,7 +167,7 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
   }
   const auto forwarded = [&](std::uint32_t one) {
     const Address& address = mail.envelope.recipients[one].address;
-    return by_alias[one] && directory.peek(address.domain().ascii()) == DomainKind::kForeign;
+    return (sent_on || by_alias[one]) && directory.peek(address.domain().ascii()) == DomainKind::kForeign;
   };
   RecipientSet rewritten = RecipientSet::none(mail.envelope.recipients.size());
   for (std::size_t at = 0, count = plan.steps.size(); at < count; ++at) {
