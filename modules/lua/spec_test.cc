@@ -188,8 +188,11 @@ TEST_CASE("a filter chooses cases by their name, and each is told as it ends") {
 
 TEST_CASE("a case has limits, and a pcall cannot swallow them") {
   Specs specs;
-  CHECK(has(specs.fails("while true do pcall(function() while true do end end) end"),
-            "the case ran for more than 100000000 instructions"));
+  // On a busy machine the time is over first.
+  const std::string failed = specs.fails("while true do pcall(function() while true do end end) end");
+  CHECK_MESSAGE(
+      (has(failed, "the case ran for more than 100000000 instructions") || has(failed, "the case took more than 30 s")),
+      failed);
 }
 
 TEST_CASE("a spec that cannot be loaded is a diagnostic with its place") {
