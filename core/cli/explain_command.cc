@@ -88,7 +88,7 @@ Result<SpecResult> run_explained(CommandContext& context, Server& server, SpecMa
   auto resolver = make_resolver(executor, resolver_settings(config.get<DnsConfig>()));
   if (!resolver) return std::unexpected(resolver.error());
   world.resolver = std::move(*resolver);
-  Diagnostics diagnostics;
+  Diagnostics diagnostics;  // told by the check before
   const auto* return_paths = services.find<ReturnPaths>();
   world.rules = prepare_rules(config.get<PipelineSettings>(), make_gate(config.get<RelaySettings>(), return_paths),
                               server.rules(), services.find<ScriptEngine>(), world.metrics, 1, diagnostics);
@@ -228,6 +228,10 @@ void explain(CommandContext& context, const ExplainOptions& options) {
   if (!assembly) return;
   auto server = Server::make(std::move(assembly), context.config, true);
   if (!server) return context.fail(server.error());
+  Diagnostics diagnostics;
+  const bool good = (*server)->check(diagnostics);
+  context.report(diagnostics);
+  if (!good) return;
   const auto result = run_explained(context, **server, std::move(*mail));
   if (!result) return context.fail(result.error());
   if (context.json)

@@ -113,6 +113,7 @@ void converse(CommandContext& context, OfflineRepl& repl) {
     if (input.find_first_not_of(" \t\r\n") != std::string::npos && input.size() <= kMaxInput) {
       OfflineRepl::Answer answer = repl.run(input);
       if (answer.incomplete && more) continue;
+      if (answer.incomplete) answer.error = "the input ends before this does: " + answer.error;
       if (!answer.error.empty() && !prompt) context.exit_code = kExitFound;
       print_answer(context, input, answer);
     }

@@ -42,9 +42,12 @@ GateConfig open_gate() {
 
 /// "repl.lua:31: text" without its place, which is none that the asker wrote.
 std::string without_place(std::string text) {
-  const std::size_t name = text.find(kFile);
-  const std::size_t end = name == std::string::npos ? name : text.find(": ", name);
-  return end == std::string::npos ? text : text.substr(end + 2);
+  while (true) {
+    const std::size_t name = text.find(kFile);
+    const std::size_t end = name == std::string::npos ? name : text.find(": ", name);
+    if (end == std::string::npos) return text;
+    text.erase(0, end + 2);
+  }
 }
 
 }  // namespace
@@ -121,7 +124,10 @@ OfflineRepl::Answer OfflineRepl::run_rules(const PreparedRules& rules, OfflineMa
   if (!reached) out.error = "the mail has no recipient that is taken, so that no hook sees it";
   for (const RecordedAnswers::Unanswered& one : answers.unanswered())
     if (one.stage == Stage::kMessage && !one.effect.starts_with("directory.domain"))
-      out.unanswered.push_back(fmt::format("{} \"{}\" {}", one.effect, one.question, one.why));
+      // Lines before this one ask again; that was told then.
+      if (std::string asked = fmt::format("{} \"{}\" {}", one.effect, one.question, one.why);
+          told_.insert(asked).second)
+        out.unanswered.push_back(std::move(asked));
   return out;
 }
 

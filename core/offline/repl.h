@@ -8,6 +8,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,7 @@ class OfflineRepl {
   OfflineMail mail_;
   std::vector<TrailEntry> entries_;
   std::vector<std::string> kept_;  ///< statements so far
+  std::set<std::string> told_;     ///< unanswered questions
 };
 
 }  // namespace postern

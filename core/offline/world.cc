@@ -136,7 +136,8 @@ void OfflineWorld::close_directory(const OfflineMail& mail) {
 Result<void> OfflineWorld::check_answered() const {
   std::string out;
   for (const RecordedAnswers::Unanswered& one : answers_.unanswered())
-    out += fmt::format("\n  {} \"{}\", asked at {}, {}", one.effect, one.question, to_string(one.stage), one.why);
+    out += fmt::format("\n  {} \"{}\", asked at {}{}", one.effect, one.question, to_string(one.stage),
+                       one.why == "was not asked" ? "" : ": the answer " + one.why);
   if (out.empty()) return {};
   return fault("spec.unanswered", "the rules asked what the spec does not state:" + out);
 }
