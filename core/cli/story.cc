@@ -36,8 +36,7 @@ class Teller {
     if (entries)
       for (const TrailEntry& entry : *entries) add(entry);
     tell_idle();
-    if (!entries)
-      say(fmt::format("The steps of this session cannot be read: {}.", printable(entries.error().detail)));
+    if (!entries) say(fmt::format("The steps of this session cannot be read: {}.", printable(entries.error().detail)));
     finish();
     story_.title = title();
     return std::move(story_);
@@ -161,7 +160,8 @@ class Teller {
     const std::string_view words = story::split_numbers(entry.answer, numbers);
     turn();
     decided_by_ = {entry.name, place_of(entry.name)};
-    if (numbers.empty()) return say(fmt::format("{} {}.", sentence_case(named(entry.name)), story::verdict_words(words)));
+    if (numbers.empty())
+      return say(fmt::format("{} {}.", sentence_case(named(entry.name)), story::verdict_words(words)));
     say(fmt::format("{} decided about {}: it {}.", sentence_case(named(entry.name)), people(numbers),
                     story::verdict_words(words)));
     for (const std::size_t number : numbers)
@@ -174,8 +174,11 @@ class Teller {
     const auto meaning = story::plan_meaning(words);
     if (!meaning) return say(fmt::format("It was planned: {}.", printable(entry.answer)));
     say(fmt::format("So the mail for {} {}.", people(numbers), in_the_plan(words)));
-    for (const std::size_t number : numbers)
+    const bool goes_on = words.starts_with("deliver") || words.starts_with("relay");
+    for (const std::size_t number : numbers) {
+      if (!goes_on && fates_.contains(number)) continue;  // the verdict said it with its reason
       fates_[number] = {name_of(number), *meaning, applied_.first, applied_.second};
+    }
   }
 
   static std::string in_the_plan(std::string_view words) {
@@ -216,8 +219,9 @@ class Teller {
     }
     for (std::size_t i = 0; i < names_.size(); ++i)
       if (!fates_.contains(i) && !record_.accepted)
-        fates_[i] = {names_[i], whole_reply_.empty() ? "got nothing: no mail came of it"
-                                                     : fmt::format("was refused; the sender was told \"{}\"", whole_reply_),
+        fates_[i] = {names_[i],
+                     whole_reply_.empty() ? "got nothing: no mail came of it"
+                                          : fmt::format("was refused; the sender was told \"{}\"", whole_reply_),
                      decided_by_.first, decided_by_.second};
     for (auto& [number, fate] : fates_) story_.fates.push_back(std::move(fate));
     for (StoryFate& fate : refused_) story_.fates.push_back(std::move(fate));
@@ -231,11 +235,11 @@ class Teller {
 
   std::string title() const {
     const std::string when = story_time(record_.when);
-    if (record_.accepted)
-      return fmt::format("The mail {} was accepted on {}.", printable(record_.message), when);
+    if (record_.accepted) return fmt::format("The mail {} was accepted on {}.", printable(record_.message), when);
     if (record_.trail.empty()) return fmt::format("{}: {}.", when, printable(record_.outcome));
     if (!mail_) return fmt::format("A session was refused on {}.", when);
-    return fmt::format("{} was not accepted on {}.", refused_.empty() || !names_.empty() ? "A mail" : "A recipient", when);
+    return fmt::format("{} was not accepted on {}.", refused_.empty() || !names_.empty() ? "A mail" : "A recipient",
+                       when);
   }
 
   std::string name_of(std::size_t number) const {
@@ -336,7 +340,8 @@ std::vector<std::string> tell_queue(const QueueNews& news) {
       return {"No server runs, so that nobody can say what became of the mail after that."};
     case QueueNews::State::kGone:
       return {
-          "Nothing of the mail waits any more: it was delivered, passed on, thrown away, or came back to its sender. The "
+          "Nothing of the mail waits any more: it was delivered, passed on, thrown away, or came back to its sender. "
+          "The "
           "server's log says which."};
     case QueueNews::State::kWaiting:
       break;
@@ -371,7 +376,8 @@ ordered_json story_json(const TrailRecord& record, const Story& story, const Que
     lines.push_back(std::move(one));
   }
   for (const StoryFate& fate : story.fates)
-    fates.push_back({{"recipient", fate.recipient}, {"meaning", fate.words}, {"rule", fate.rule}, {"place", fate.place}});
+    fates.push_back(
+        {{"recipient", fate.recipient}, {"meaning", fate.words}, {"rule", fate.rule}, {"place", fate.place}});
   if (const auto entries = Trail::decode(record.trail))
     for (const TrailEntry& e : *entries)
       steps.push_back({{"stage", to_string(e.stage)},
@@ -380,10 +386,18 @@ ordered_json story_json(const TrailRecord& record, const Story& story, const Que
                        {"question", e.question},
                        {"answer", e.answer},
                        {"micros", e.micros}});
-  ordered_json row{{"message", record.message},   {"session", record.session},     {"client", record.client},
-                   {"sender", record.sender},     {"accepted", record.accepted},   {"when", format_rfc3339(record.when)},
-                   {"recipients", record.recipients}, {"outcome", record.outcome}, {"title", story.title},
-                   {"story", lines},              {"fates", fates},                {"steps", steps}};
+  ordered_json row{{"message", record.message},
+                   {"session", record.session},
+                   {"client", record.client},
+                   {"sender", record.sender},
+                   {"accepted", record.accepted},
+                   {"when", format_rfc3339(record.when)},
+                   {"recipients", record.recipients},
+                   {"outcome", record.outcome},
+                   {"title", story.title},
+                   {"story", lines},
+                   {"fates", fates},
+                   {"steps", steps}};
   if (news.state == QueueNews::State::kWaiting) row["queue"] = news.recipients;
   if (news.state == QueueNews::State::kGone) row["queue"] = ordered_json::array();
   return row;

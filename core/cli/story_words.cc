@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t kWorthTelling = 1000;  // microseconds of a question that took time
 constexpr std::size_t kLongest = 300;          // octets of an answer in a story; --steps has it whole
-constexpr std::size_t kMaxNumbers = 100'000;
+constexpr std::size_t kMaxNumbers = 1000;      // recipients that a story names; damaged bytes may claim any number
 
 struct Words {
   std::string_view word, meaning;
@@ -100,7 +100,8 @@ std::string gate_sentence(const TrailEntry& entry) {
   const std::string_view cell = entry.name;
   const bool logged_in = cell.find("/authenticated/") != std::string_view::npos;
   const std::string_view known = recipient_words(cell);
-  std::string out = known.empty() ? fmt::format("It is in the class \"{}\"", printable(cell)) : fmt::format("It {}", known);
+  std::string out =
+      known.empty() ? fmt::format("It is in the class \"{}\"", printable(cell)) : fmt::format("It {}", known);
   if (entry.answer == "deliver") return out + ".";
   if (entry.answer == "relay")
     return fmt::format("{}; the sender may have us pass mail on, as {}.", out,
@@ -125,7 +126,8 @@ std::string effect_sentence(const TrailEntry& entry) {
     return fmt::format("We looked up {} among our users: {}{}.", question, answer, took(entry.micros));
   if (name.starts_with("http"))
     return fmt::format("We asked another service, {}: {}{}.", question, answer, took(entry.micros));
-  if (name.starts_with("sql")) return fmt::format("We asked the database, {}: {}{}.", question, answer, took(entry.micros));
+  if (name.starts_with("sql"))
+    return fmt::format("We asked the database, {}: {}{}.", question, answer, took(entry.micros));
   if (name.starts_with("kv."))
     return fmt::format("We looked at what is remembered, {} {}: {}{}.", name.substr(3), question, answer,
                        took(entry.micros));
@@ -150,7 +152,8 @@ std::string fact_sentence(const TrailEntry& entry) {
   if (name == "brought") return fmt::format("A rule brought in a further mail: {}.", value);
   if (name == "beside") return fmt::format("It was taken in together with the mail {}.", value);
   if (name == "body") return fmt::format("The text was replaced: {}.", value);
-  if (name == "client" || name == "listener" || name == "sender" || name == "alias" || name == "rewrite" || name == "plan")
+  if (name == "client" || name == "listener" || name == "sender" || name == "alias" || name == "rewrite" ||
+      name == "plan")
     return {};
   return fmt::format("Noted: {} is {}.", printable(name), value);
 }
@@ -159,7 +162,8 @@ std::string verdict_words(std::string_view verdict) {
   const std::size_t blank = verdict.find(' ');
   const std::string rest = blank == std::string_view::npos ? "" : printable(verdict.substr(blank + 1));
   if (verdict.starts_with("reject ")) return fmt::format("refused it with the words \"{}\"", rest);
-  if (verdict.starts_with("defer ")) return fmt::format("asked the sender to try again later, with the words \"{}\"", rest);
+  if (verdict.starts_with("defer "))
+    return fmt::format("asked the sender to try again later, with the words \"{}\"", rest);
   if (verdict.starts_with("disconnect ")) return fmt::format("ended the connection with the words \"{}\"", rest);
   if (verdict.starts_with("discard:")) return fmt::format("took it and threw it away ({})", rest);
   if (verdict.starts_with("quarantine:")) return fmt::format("put it into quarantine ({})", rest);
@@ -175,7 +179,8 @@ std::string verdict_meaning(std::string_view verdict) {
   if (verdict.starts_with("defer "))
     return fmt::format("was put off; the sender's server was told \"{}\" and should try again", rest);
   if (verdict.starts_with("disconnect ")) return fmt::format("was refused and the connection ended: \"{}\"", rest);
-  if (verdict.starts_with("discard:")) return fmt::format("gets nothing: the mail was accepted and thrown away ({})", rest);
+  if (verdict.starts_with("discard:"))
+    return fmt::format("gets nothing: the mail was accepted and thrown away ({})", rest);
   if (verdict.starts_with("quarantine:")) return fmt::format("does not get it for now: it is in quarantine ({})", rest);
   return verdict_words(verdict);
 }

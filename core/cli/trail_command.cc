@@ -56,8 +56,8 @@ std::unique_ptr<TrailFiles> own_files(CommandContext& context, const Where& at, 
   int holder = 0;
   auto taken = env.lock((at.state / "server.lock").string(), holder);
   if (!taken) {
-    context.fail({"trail.locked", fmt::format("{} cannot be locked: a server runs there that does not answer",
-                                              at.state.string())});
+    context.fail({"trail.locked",
+                  fmt::format("{} cannot be locked: a server runs there that does not answer", at.state.string())});
     return nullptr;
   }
   lock = std::move(*taken);
@@ -86,9 +86,10 @@ void show_stats(CommandContext& context) {
   fmt::print(".\nThe index knows {} records in {} of them and takes {}.\n", totals.indexed_records,
              totals.indexed_files, human_size(totals.index_octets));
   if (absent) return fmt::print("No server runs.\n");
-  fmt::print("Since its start the server has written {} records and dropped {}, {} of them because their source had "
-             "had its share.\n",
-             row.value("written", 0ULL), row.value("dropped", 0ULL), row.value("dropped_of_source", 0ULL));
+  fmt::print(
+      "Since its start the server has written {} records and dropped {}, {} of them because their source had "
+      "had its share.\n",
+      row.value("written", 0ULL), row.value("dropped", 0ULL), row.value("dropped_of_source", 0ULL));
 }
 
 void reindex(CommandContext& context) {
@@ -116,8 +117,8 @@ void reindex(CommandContext& context) {
 // ---- erasure
 
 ordered_json row_of(const TrailErased& trails, const ArchiveErased& archive) {
-  return {{"removed", trails.removed},   {"redacted", trails.redacted},     {"lost_octets", trails.lost},
-          {"files", trails.files},       {"failed", trails.failed},         {"archived", archive.messages},
+  return {{"removed", trails.removed},       {"redacted", trails.redacted}, {"lost_octets", trails.lost},
+          {"files", trails.files},           {"failed", trails.failed},     {"archived", archive.messages},
           {"archive_failed", archive.failed}};
 }
 
@@ -142,11 +143,12 @@ std::optional<ordered_json> erase_once(CommandContext& context, const Where& at,
 std::optional<std::vector<std::string>> waiting(const Where& at, const std::string& address) {
   std::vector<std::string> ids;
   for (const char* part : {"sender", "recipient"}) {
-    const auto done = ask_server(at.socket, "queue.list", {{part, address}, {"limit", "10000"}}, [&](const std::string& row) {
-      const auto one = ordered_json::parse(row, nullptr, false);
-      const std::string id = one.is_object() ? one.value("id", "") : "";
-      if (!id.empty() && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
-    });
+    const auto done =
+        ask_server(at.socket, "queue.list", {{part, address}, {"limit", "10000"}}, [&](const std::string& row) {
+          const auto one = ordered_json::parse(row, nullptr, false);
+          const std::string id = one.is_object() ? one.value("id", "") : "";
+          if (!id.empty() && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+        });
     if (!done) return std::nullopt;
   }
   return ids;
@@ -157,10 +159,11 @@ std::string remains(const std::optional<std::vector<std::string>>& ids) {
     return "Mail that still waits in the spool keeps its own trail until it is delivered; no server could be asked "
            "whether there is any.";
   if (ids->empty()) return "No mail of this address waits in the queue.";
-  std::string out = fmt::format("{} message{} of this address still wait{} in the queue and keep{} {} own trail until "
-                                "delivery:",
-                                ids->size(), ids->size() == 1 ? "" : "s", ids->size() == 1 ? "s" : "",
-                                ids->size() == 1 ? "s" : "", ids->size() == 1 ? "its" : "their");
+  std::string out = fmt::format(
+      "{} message{} of this address still wait{} in the queue and keep{} {} own trail until "
+      "delivery:",
+      ids->size(), ids->size() == 1 ? "" : "s", ids->size() == 1 ? "s" : "", ids->size() == 1 ? "s" : "",
+      ids->size() == 1 ? "its" : "their");
   for (std::size_t i = 0; i < ids->size() && i < 20; ++i) out += " " + (*ids)[i];
   return out + (ids->size() > 20 ? " …" : "") + ". \"postern queue recall\" takes them back.";
 }
@@ -173,8 +176,8 @@ bool agreed(CommandContext& context, const std::string& address, const ordered_j
                                                    records, would.value("archived", 0ULL), address)});
     return false;
   }
-  fmt::print(stderr, "Remove {} records, redact {}, and remove {} archived messages? [y/N] ", would.value("removed", 0ULL),
-             would.value("redacted", 0ULL), would.value("archived", 0ULL));
+  fmt::print(stderr, "Remove {} records, redact {}, and remove {} archived messages? [y/N] ",
+             would.value("removed", 0ULL), would.value("redacted", 0ULL), would.value("archived", 0ULL));
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "y" || answer == "yes" || answer == "Y";
@@ -194,8 +197,9 @@ void print_erased(CommandContext& context, const Where& at, ordered_json row, bo
   }
   const auto count = [&](const char* key) { return row.value(key, 0ULL); };
   const char* were = pretend ? "would be" : "were";
-  fmt::print("{} records {} removed; {} {} redacted, since others have a part in them; {} archived messages {} removed.\n",
-             count("removed"), were, count("redacted"), were, count("archived"), were);
+  fmt::print(
+      "{} records {} removed; {} {} redacted, since others have a part in them; {} archived messages {} removed.\n",
+      count("removed"), were, count("redacted"), were, count("archived"), were);
   if (count("lost_octets") != 0)
     fmt::print("{} octets behind a damage {} removed unread.\n", count("lost_octets"), were);
   fmt::print("{}\n", remains(ids));
@@ -222,14 +226,16 @@ void erase(CommandContext& context, const EraseOptions& options) {
   (*row)["address"] = options.address;
   print_erased(context, *at, *row, options.dry_run);
   if (const auto failed = row->value("failed", 0ULL) + row->value("archive_failed", 0ULL))
-    context.fail({"trail.incomplete", fmt::format("{} files could not be changed: the address may still be in them", failed)});
+    context.fail(
+        {"trail.incomplete", fmt::format("{} files could not be changed: the address may still be in them", failed)});
 }
 
 }  // namespace
 
 void add_trail(CLI::App& app, CommandContext& context) {
-  auto* trail = add_command(app, "trail", "What is kept for `postern why`: how much it is, and taking a person out of it",
-                            "postern trail stats");
+  auto* trail =
+      add_command(app, "trail", "What is kept for `postern why`: how much it is, and taking a person out of it",
+                  "postern trail stats");
   trail->require_subcommand(1);
   add_command(*trail, "stats", "How much is kept, since when, and how much was dropped", "postern trail stats --json")
       ->callback([&context] { show_stats(context); });

@@ -38,7 +38,8 @@ std::optional<Places> places(CommandContext& context, const WhyOptions& options)
 
 bool read_times(CommandContext& context, WhyOptions& options) {
   const auto now = std::chrono::time_point_cast<WallTime::duration>(WallTime::clock::now());
-  for (const auto& [text, into] : {std::pair(&options.since, &options.query.since), {&options.until, &options.query.until}}) {
+  for (const auto& [text, into] :
+       {std::pair(&options.since, &options.query.since), {&options.until, &options.query.until}}) {
     if (text->empty()) continue;
     *into = parse_when(*text, now);
     if (*into) continue;

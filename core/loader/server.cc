@@ -98,13 +98,14 @@ Result<void> Server::make_parts(bool check_only) {
   rules_ = make_rule_registry();
   resolvers_ = std::make_unique<ResolverSet>(workers);
   if (!check_only) make_trails();
-  policy_ = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{.workers = workers,
-                                                                     .metrics = *metrics_,
-                                                                     .trails = trails_.get(),
-                                                                     .keep_accepted = config.get<TrailSettings>().accepted,
-                                                                     .services = &services_,
-                                                                     .archive = archive_.get(),
-                                                                     .precise_clock = &precise_now});
+  policy_ =
+      std::make_unique<PipelinePolicy>(PipelinePolicy::Options{.workers = workers,
+                                                               .metrics = *metrics_,
+                                                               .trails = trails_.get(),
+                                                               .keep_accepted = config.get<TrailSettings>().accepted,
+                                                               .services = &services_,
+                                                               .archive = archive_.get(),
+                                                               .precise_clock = &precise_now});
   services_.provide<TlsService>(tls_);
   services_.provide<Overload>(*overload_);
   services_.provide<Control>(*control_);
@@ -262,8 +263,8 @@ void Server::start_worker(unsigned index) {
     return;
   }
   resolvers_->put(index, std::move(*resolver));
-  http_[index] = make_http_client(executor, resolvers_->of(executor), http_tls_,
-                                  http_settings(core_->config->get<HttpConfig>()));
+  http_[index] =
+      make_http_client(executor, resolvers_->of(executor), http_tls_, http_settings(core_->config->get<HttpConfig>()));
   policy_->start(executor, resolvers_->of(executor), mine.log, http_[index].get());
   policy_->install(executor, *prepared_);
   for (const LoadedModule& loaded : assembly_->modules.all()) loaded.module->start(mine.worker);

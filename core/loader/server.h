@@ -92,6 +92,7 @@ class Server {
   void make_trails();
   void add_trail_commands();
   Task<void> tidy_trails();
+  Task<bool> flush_trails(Executor& worker);
   Task<Result<void>> trail_stats(ControlRequest request, ControlRows& rows);
   Task<Result<void>> trail_erase(ControlRequest request, ControlRows& rows);
   Task<Result<void>> trail_reindex(ControlRequest request, ControlRows& rows);

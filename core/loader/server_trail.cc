@@ -14,6 +14,8 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr Duration kTidyEvery = 10min;  // looks for what is too old, since no new mail may come that would do it
+constexpr int kFlushTries = 50;         // for a worker's records to get to the lane before an erasure
+constexpr Duration kFlushPause = 100ms;
 
 }  // namespace
 
@@ -57,23 +59,23 @@ Task<Result<void>> Server::trail_stats(ControlRequest, ControlRows& rows) {
   co_return Result<void>();
 }
 
+/// Any worker, from worker 0.
+Task<bool> Server::flush_trails(Executor& worker) {
+  Executor& here = co_await this_executor();
+  TrailLog* trails = trails_.get();
+  if (&worker == &here) co_return trails->flush(worker);
+  co_return co_await run_on(worker, [trails, &worker] { return trails->flush(worker); });
+}
+
 Task<Result<void>> Server::trail_erase(ControlRequest request, ControlRows& rows) {
   Executor& executor = co_await this_executor();
   const std::string address = request.arg("address");
   if (address.find('@') == std::string::npos) co_return fault("trail.address", "whom? a mail address");
   const bool pretend = request.arg("confirm") != "yes";
   // What workers have gathered goes to the lane first, and is then among what is looked at.
-  for (unsigned i = 0; i < runtime_->workers(); ++i) {
-    Executor& worker = runtime_->worker(i);
-    TrailLog* trails = trails_.get();
-    if (&worker == &executor)
-      trails->flush(worker);
-    else
-      co_await run_on(worker, [trails, &worker] {
-        trails->flush(worker);
-        return true;
-      });
-  }
+  for (unsigned i = 0; i < runtime_->workers(); ++i)
+    for (int tries = 0; tries < kFlushTries && !co_await flush_trails(runtime_->worker(i)); ++tries)
+      co_await sleep_for(kFlushPause);
   const TrailErased trails = co_await trails_->erase(executor, Person(address), pretend);
   const ArchiveErased archive = co_await archive_->erase(executor, Person(address), pretend);
   if (!pretend)

@@ -141,10 +141,10 @@ bool Archive::wants(Executor& worker, const Transaction& transaction) const {
     return false;
   if (transaction.draft->header().size() + transaction.draft->body_size() > settings_.largest.bytes) return false;
   const Envelope& envelope = transaction.envelope;
-  return settings_.except.empty() ||
-         (!excepts(settings_.except, envelope.sender) &&
-          std::ranges::none_of(envelope.recipients,
-                               [&](const Recipient& one) { return excepts(settings_.except, one.address); }));
+  return settings_.except.empty() || (!excepts(settings_.except, envelope.sender) &&
+                                      std::ranges::none_of(envelope.recipients, [&](const Recipient& one) {
+                                        return excepts(settings_.except, one.address);
+                                      }));
 }
 
 Task<void> Archive::keep(Executor& worker, Transaction& transaction) {

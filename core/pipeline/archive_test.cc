@@ -19,8 +19,8 @@ struct ArchiveWorld : PolicyWorld {
   std::unique_ptr<Archive> archive;
   explicit ArchiveWorld(const ArchiveSettings& kept = keep_all()) {
     archive = std::make_unique<Archive>(kept, "/archive", disk, sim.make_lane("archive"), metrics);
-    policy = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{
-        .workers = 1, .metrics = metrics, .trails = trails.get(), .archive = archive.get()});
+    policy = std::make_unique<PipelinePolicy>(
+        PipelinePolicy::Options{.workers = 1, .metrics = metrics, .trails = trails.get(), .archive = archive.get()});
     policy->attach(directory, &queue);
     policy->start(sim.worker(0), dns, log.log());
     gate.networks.push_back({*IpNetwork::parse("192.0.2.0/24"), "ours", {}});
@@ -61,7 +61,8 @@ TEST_CASE("refused mail is archived as accepted mail is, before any rule changed
   ArchiveWorld world;
   world.rules = std::make_shared<RuleSet>();
   PipelineRules root{.name = "root", .origin = {}, .rules = {}};
-  root.rules.push_back({.name = "no", .origin = {}, .when = nullptr, .actions = {say(Verdict::reject(550, "5.7.1", "no"))}});
+  root.rules.push_back(
+      {.name = "no", .origin = {}, .when = nullptr, .actions = {say(Verdict::reject(550, "5.7.1", "no"))}});
   world.rules->pipelines.emplace("root", root);
   world.install();
   const TrailRecord record = world.mail("ann@far.example", "bob@far.example", "Subject: spam\r\n\r\nbuy\r\n");
@@ -100,7 +101,8 @@ TEST_CASE("the oldest archived messages go by size and by age") {
   settings.keep_for = 24h;
   ArchiveWorld world{settings};
   const TrailRecord first = world.mail("ann@far.example", "bob@far.example", "a: b\r\n\r\n");
-  for (int i = 0; i < 15; ++i) world.mail("ann@far.example", "bob@far.example", "a: b\r\n\r\n" + std::string(100'000, 'x'));
+  for (int i = 0; i < 15; ++i)
+    world.mail("ann@far.example", "bob@far.example", "a: b\r\n\r\n" + std::string(100'000, 'x'));
   CHECK_FALSE(world.body_of(first));
   CHECK(world.files() >= 9);
   CHECK(world.files() <= 11);

@@ -98,7 +98,8 @@ void describe(Schema<ArchiveSettings>& s) {
           "Nothing is kept by default.");
   s.field("keep", &ArchiveSettings::keep, "Which: none, a sample, or all.")
       .names({{"none", ArchiveKeep::kNone}, {"sample", ArchiveKeep::kSample}, {"all", ArchiveKeep::kAll}});
-  s.field("sample", &ArchiveSettings::sample, "The part of all messages that keep = \"sample\" keeps: 0.01 is one in 100.")
+  s.field("sample", &ArchiveSettings::sample,
+          "The part of all messages that keep = \"sample\" keeps: 0.01 is one in 100.")
       .range(0.0, 1.0);
   s.field("keep_for", &ArchiveSettings::keep_for, "Messages older than this go.").range(1h, 24h * 3650);
   s.field("keep_bytes", &ArchiveSettings::keep_bytes, "The oldest go when all take more room than this.")
@@ -108,6 +109,10 @@ void describe(Schema<ArchiveSettings>& s) {
           "Addresses, and domains as @example.org, whose mail is never kept, sent or received.")
       .items(0, 1000)
       .length(2, 320)
+      .check([](const std::string& text) -> std::optional<std::string> {
+        if (text.find('@') != std::string::npos) return std::nullopt;
+        return "is neither an address nor a domain with an @ before it";
+      })
       .example("@example.org");
 }
 

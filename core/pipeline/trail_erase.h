@@ -1,10 +1,11 @@
 // Taking a person out of trails: what `postern trail erase ADDRESS` does to the records of one file.
 //
-// A record in which nobody else has a part goes as a whole. In all others the address becomes a placeholder, wherever it
-// stands: envelope, outcome, and every text of the trail. The placeholder is the same for everybody, so that what is
+// A record in which nobody else has a part goes as a whole. In all others the address becomes a placeholder, wherever
+// it stands: envelope, outcome, and every text of the trail. The placeholder is the same for everybody, so that what is
 // left is still the story of the others, and cannot be led back to the person.
 //
-// What names the person and cannot be read is removed: entries of a newer server, the damaged end of a file. Octets of the old file stay on the disk until the file system uses their blocks again.
+// What names the person and cannot be read is removed: entries of a newer server, the damaged end of a file. Octets of
+// the old file stay on the disk until the file system uses their blocks again.
 //
 // Thread: any; nothing is kept.
 #pragma once

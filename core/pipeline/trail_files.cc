@@ -115,8 +115,7 @@ void TrailFiles::look_for_unindexed() {
 void TrailFiles::index_failed(const Fault& fault) {
   index_.reset();
   pending_.clear();
-  if (fault.code != "index.damaged" && fault.code != "index.order")
-    return report("trail.index_failed", fault.detail);
+  if (fault.code != "index.damaged" && fault.code != "index.order") return report("trail.index_failed", fault.detail);
   report("trail.index_rebuilt", fault.detail);
   TrailIndex::discard(dir_);
   open_index();

@@ -66,7 +66,8 @@ class TrailFiles {
   bool wants_indexing() const { return !pending_.empty(); }
   /// Throws the index away, so that all files wait to be indexed. How many those are.
   std::size_t reindex();
-  /// Removes a person from all files, the one being written included, which is sealed first. With `pretend` only counts.
+  /// Removes a person from all files, the one being written included, which is sealed first. With `pretend` only
+  /// counts.
   TrailErased erase(const Person& person, bool pretend);
 
  private:

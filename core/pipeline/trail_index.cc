@@ -178,8 +178,7 @@ Result<void> TrailIndex::prepare() {
     Writing change(database);
     if (!change.begun()) return change.begun();
     if (auto done = execute(database, kSchema); !done) return done;
-    const std::string stamp =
-        fmt::format("PRAGMA user_version={}; PRAGMA application_id={}", kVersion, kApplicationId);
+    const std::string stamp = fmt::format("PRAGMA user_version={}; PRAGMA application_id={}", kVersion, kApplicationId);
     if (auto done = execute(database, stamp.c_str()); !done) return done;
     if (auto done = change.commit(); !done) return done;
   }
@@ -352,7 +351,8 @@ Result<std::vector<TrailIndexReader::Place>> TrailIndexReader::find(const TrailQ
   if (records.size() > limit) records.resize(limit);
   for (const std::int64_t record : records)
     if (const auto name = names_.find(record >> kOffsetBits); name != names_.end())
-      out.push_back({name->second, static_cast<std::uint64_t>(record) & std::numeric_limits<std::uint32_t>::max(), record});
+      out.push_back(
+          {name->second, static_cast<std::uint64_t>(record) & std::numeric_limits<std::uint32_t>::max(), record});
   return out;
 }
 

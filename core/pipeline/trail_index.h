@@ -4,9 +4,9 @@
 // away and built anew, file by file. It holds no addresses, only numbers made of them (trail_terms.h), and freed pages
 // are overwritten, so that erasing a person leaves nothing here.
 //
-// One writer (the trail lane of the server, or the CLI while no server runs) and any number of readers at the same time:
-// write-ahead logging, so that a reader never makes the writer wait. No sync is done but at checkpoints; what a power
-// cut takes is made again.
+// One writer (the trail lane of the server, or the CLI while no server runs) and any number of readers at the same
+// time: write-ahead logging, so that a reader never makes the writer wait. No sync is done but at checkpoints; what a
+// power cut takes is made again.
 //
 // Tables: segment(id, name, size, records, first, last)   one sealed file; ids rise with names; times in microseconds
 //         term(key, record)                               record = segment id << 32 | offset in its file

@@ -36,9 +36,8 @@ struct Store {
   }
   /// As after a start of the server.
   void open() {
-    files = std::make_unique<TrailFiles>(env, dir.string(), limits, [this](std::string_view event, const std::string&) {
-      reports.emplace_back(event);
-    });
+    files = std::make_unique<TrailFiles>(
+        env, dir.string(), limits, [this](std::string_view event, const std::string&) { reports.emplace_back(event); });
     files->start();
   }
   void index_all() {
@@ -91,8 +90,8 @@ TEST_CASE("sealed files are found through the index, by every word, and only the
   store.index_all();
   const std::size_t files = trail_files(store.env, store.dir.string()).size();
   REQUIRE(files > 5);
-  for (const char* text : {"id7", "s7", "bob7@ours.example", "BOB7@Ours.example", "refused7@other.example",
-                           "real7@inner.example"}) {
+  for (const char* text :
+       {"id7", "s7", "bob7@ours.example", "BOB7@Ours.example", "refused7@other.example", "real7@inner.example"}) {
     const auto found = store.find(text);
     CHECK_MESSAGE(found.records.size() == 1, text);
     CHECK_MESSAGE(found.scanned == 1, text);
@@ -210,7 +209,8 @@ TEST_CASE("what is too old goes with its rows") {
   store.index_all();
   store.files->tidy(kBegin + 3000s + 1h);
   CHECK(trail_files(store.env, store.dir.string()).size() < 6);
-  CHECK(TrailIndexReader::open(store.dir.string())->segments().size() <= trail_files(store.env, store.dir.string()).size());
+  CHECK(TrailIndexReader::open(store.dir.string())->segments().size() <=
+        trail_files(store.env, store.dir.string()).size());
   store.files->tidy(kBegin + 3000s + 3h);
   CHECK(trail_files(store.env, store.dir.string()).empty());
   CHECK(TrailIndexReader::open(store.dir.string())->segments().empty());
@@ -292,7 +292,8 @@ TEST_CASE("erasing a person leaves nothing of him below the folder, and everythi
   const auto others = store.find("carl@ours.example");
   REQUIRE(others.records.size() == 1);
   CHECK(others.scanned == 0);  // everything is sealed and indexed
-  CHECK(others.records[0].recipients == std::vector<std::string>{std::string(Person::kPlaceholder), "carl@ours.example"});
+  CHECK(others.records[0].recipients ==
+        std::vector<std::string>{std::string(Person::kPlaceholder), "carl@ours.example"});
   const auto entries = Trail::decode(others.records[0].trail);
   REQUIRE(entries);
   CHECK(entries->at(0).answer == "deliver to erased@erased.invalid folder INBOX [0]");
@@ -365,8 +366,8 @@ TEST_CASE("among many records the index finds one much faster than reading the f
   TrailIndex::discard(store.dir.string());
   const double scanned = milliseconds([&] { found = store.find(wanted).records.size(); });
   CHECK(found == 1);
-  MESSAGE(count, " records in ", totals.octets >> 10, " KiB, index ", totals.index_octets >> 10, " KiB, built in ", built,
-          " ms; one address: ", indexed, " ms by the index, ", scanned, " ms by reading");
+  MESSAGE(count, " records in ", totals.octets >> 10, " KiB, index ", totals.index_octets >> 10, " KiB, built in ",
+          built, " ms; one address: ", indexed, " ms by the index, ", scanned, " ms by reading");
   CHECK(indexed * 3 < scanned);
 }
 

@@ -194,15 +194,21 @@ class TrailLog::Buffer final : private TimerNode, private Runnable {
     }
     if (before == 0) first_ = record.when;
     ++records_;
-    if (filling_.size() >= kFlushSize) return hand_over();
-    wake_within(kFlushAfter);
+    if (filling_.size() >= kFlushSize)
+      hand_over();
+    else
+      wake_within(kFlushAfter);
   }
 
-  void hand_over() {
-    if (!executor_) return;
+  /// False: the disk is behind, and a later call takes it.
+  bool hand_over() {
+    if (!executor_) return true;
     executor_->disarm(*this);
-    if (filling_.empty() && !quota_.any_dropped() && !owes_summary_) return;
-    if (busy_.load(std::memory_order_acquire)) return wake_within(kFlushAfter);  // the disk is behind; later
+    if (filling_.empty() && !quota_.any_dropped() && !owes_summary_) return true;
+    if (busy_.load(std::memory_order_acquire)) {
+      wake_within(kFlushAfter);
+      return false;
+    }
     owes_summary_ = quota_.any_dropped();
     std::swap(filling_, writing_);
     writing_records_ = std::exchange(records_, 0);
@@ -213,6 +219,7 @@ class TrailLog::Buffer final : private TimerNode, private Runnable {
     log_.lane_->post(*this);  // publishes what was written above
     // Nothing may come after a flood that would make the lane say what was not kept.
     if (owes_summary_) wake_within(kSummaryEvery + 1s);
+    return true;
   }
 
   void leave() {
@@ -317,14 +324,15 @@ TrailLog::~TrailLog() {
 void TrailLog::append(Executor& worker, const TrailRecord& record) {
   buffers_.at(worker.index())->add(worker, record);
 }
-void TrailLog::flush(Executor& worker) {
-  buffers_.at(worker.index())->hand_over();
+bool TrailLog::flush(Executor& worker) {
+  return buffers_.at(worker.index())->hand_over();
 }
 void TrailLog::tidy(WallTime now) {
   lane_->post(*std::make_unique<Tidy>(*this, now).release());
 }
 Task<TrailErased> TrailLog::erase(Executor& worker, Person person, bool pretend) {
-  co_return co_await on_lane(*lane_, worker, [this, &person, pretend] { return side_->files().erase(person, pretend); });
+  co_return co_await on_lane(*lane_, worker,
+                             [this, &person, pretend] { return side_->files().erase(person, pretend); });
 }
 Task<std::size_t> TrailLog::reindex(Executor& worker) {
   co_return co_await on_lane(*lane_, worker, [this] {

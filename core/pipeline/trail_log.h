@@ -75,8 +75,9 @@ class TrailLog {
   TrailLog& operator=(const TrailLog&) = delete;
 
   void append(Executor& worker, const TrailRecord& record);
-  /// Hands over what the worker has gathered; at drain, and for tests.
-  void flush(Executor& worker);
+  /// Hands over what the worker has gathered; at drain, and before an erasure. False: the disk is behind, and some of
+  /// it waits for the next call.
+  bool flush(Executor& worker);
   /// Opens the index and brings it up to date, and looks for what is too old; once after the start, then from time to
   /// time.
   void tidy(WallTime now);
@@ -85,7 +86,7 @@ class TrailLog {
   /// Makes the index anew; answers with the number of files that will be indexed, one after the other.
   Task<std::size_t> reindex(Executor& worker);
 
-  std::uint64_t dropped() const;  ///< records lost to a limit or a failed write
+  std::uint64_t dropped() const;            ///< records lost to a limit or a failed write
   std::uint64_t dropped_of_source() const;  ///< those of them whose source had had its share
   std::uint64_t written() const;
 

@@ -13,11 +13,13 @@ std::string without_ann(std::string text) {
 TEST_CASE("a person is found in any case, by himself, and in the local parts of forwarders and lists") {
   const Person ann("ann@far.example");
   CHECK(ann.is("ANN@far.EXAMPLE"));
-  for (const char* text : {"ann@far.example", "<Ann@Far.Example>", "to ann@far.example.", "ann@far.example, bob@x",
-                           "SRS0=hh=tt=far.example=ann@ours.example", "list+ann=far.example@lists.example", "(ann@far.example)"})
+  for (const char* text :
+       {"ann@far.example", "<Ann@Far.Example>", "to ann@far.example.", "ann@far.example, bob@x",
+        "SRS0=hh=tt=far.example=ann@ours.example", "list+ann=far.example@lists.example", "(ann@far.example)"})
     CHECK_MESSAGE(ann.in(text), text);
-  for (const char* text : {"joann@far.example", "ann@far.example.org", "ann@far.examples", "x.ann@far.example", "ann", "",
-                           "ann@far-example", "joann=far.example@lists.example", "SRS0=hh=tt=far.example=anna@ours.example"})
+  for (const char* text :
+       {"joann@far.example", "ann@far.example.org", "ann@far.examples", "x.ann@far.example", "ann", "",
+        "ann@far-example", "joann=far.example@lists.example", "SRS0=hh=tt=far.example=anna@ours.example"})
     CHECK_MESSAGE(!ann.in(text), text);
 }
 

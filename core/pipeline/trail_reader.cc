@@ -14,7 +14,7 @@
 namespace postern {
 namespace {
 
-constexpr Duration kDisorder = 1min;  // by which records of a file may be out of order: workers write in turns
+constexpr Duration kDisorder = 1min;       // by which records of a file may be out of order: workers write in turns
 constexpr std::size_t kMostPlaces = 4096;  // asked of the index at once
 
 /// Workers hand their records over in turns, so that a file is only nearly in order.
@@ -83,8 +83,8 @@ class Places {
 };
 
 /// Asks the index; false when it turns out to be damaged.
-bool ask_index(Env& env, const std::string& dir, TrailIndexReader& index,
-               const std::set<std::string>& trusted, const TrailQuery& query, std::vector<TrailRecord>& out) {
+bool ask_index(Env& env, const std::string& dir, TrailIndexReader& index, const std::set<std::string>& trusted,
+               const TrailQuery& query, std::vector<TrailRecord>& out) {
   Places places(env, dir);
   std::int64_t before = std::numeric_limits<std::int64_t>::max();
   std::size_t at_once = std::min(query.limit + 8, kMostPlaces);
@@ -147,7 +147,8 @@ TrailFindings find_trails(Env& env, const std::string& dir, const TrailQuery& qu
 
 std::optional<WallTime> parse_when(std::string_view text, WallTime now) {
   if (const auto ago = parse_duration(text))
-    return *ago >= Duration{} ? std::optional(now - std::chrono::duration_cast<WallTime::duration>(*ago)) : std::nullopt;
+    return *ago >= Duration{} ? std::optional(now - std::chrono::duration_cast<WallTime::duration>(*ago))
+                              : std::nullopt;
   if (const auto when = parse_rfc3339(text)) return when;
   return parse_rfc3339(std::string(text) + "T00:00:00Z");
 }

@@ -8,8 +8,8 @@ namespace postern {
 namespace {
 
 /// Parts of names. A word that is too common ("key" in "keyword") stands for itself only.
-constexpr std::string_view kParts[] = {"token",  "secret",    "passw",  "credential", "authorization", "cookie",
-                                       "apikey", "signature", "bearer", "authenticate"};
+constexpr std::string_view kParts[] = {"token",  "secret", "passw",     "credential", "authorization",
+                                       "cookie", "apikey", "signature", "bearer",     "authenticate"};
 constexpr std::string_view kWhole[] = {"key", "sig", "auth", "pwd", "pass", "code", "hmac", "session"};
 
 }  // namespace
