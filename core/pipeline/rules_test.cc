@@ -76,7 +76,9 @@ TEST_CASE("a client that hears of each recipient gets no report as well, and the
   REQUIRE(talk.commit(decision));
   const QueuedMessage& queued = world.queue.messages.at(0);
   CHECK(queued.envelope.recipients.size() == 2);
-  CHECK(queued.plan.steps.at(0).recipients == std::vector<std::uint32_t>{0, 1});
+  CHECK(queued.plan.steps.at(0).recipients == std::vector<std::uint32_t>{0});
+  CHECK(queued.plan.steps.at(1).recipients == std::vector<std::uint32_t>{1});  // bob again: one copy is enough
+  CHECK(queued.plan.steps.at(1).kind == PlanStep::Kind::kDiscard);
 }
 
 TEST_CASE("running off a pipeline's end defers and names it") {

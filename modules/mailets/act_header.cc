@@ -39,7 +39,8 @@ std::shared_ptr<Action> remove_header(Arguments& arguments) {
   for (const std::string& name : names)
     if (!is_field_name(name)) arguments.complain("\"" + name + "\" is not the name of a header field");
   return doing("remove_header", [names](const RuleCall& call) {
-    const HeaderBlock header(call.transaction.headers());
+    const std::string now = header_now(call);
+    const HeaderBlock header(now);
     for (const std::string& name : names)
       if (header.find(name))
         note_edit(call, "remove_header", "without " + name, call.transaction.edits.remove_all(name));

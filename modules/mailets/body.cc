@@ -44,6 +44,8 @@ Task<Result<std::string>> read_part(Draft* draft, const MimePart& part) {
 
 Task<Result<ActionResult>> rewritten(RuleCall call, MimePatcher patches) {
   Draft* from = call.transaction.draft;
+  if (HeaderBlock(from->header()).find("DKIM-Signature"))
+    call.effects.trail().fact(call.stage, "body", "the message's DKIM-Signature does not hold any more");
   auto draft = call.effects.begin_draft(from->size());
   if (!draft) co_return std::unexpected(std::move(draft).error());
   std::string out;

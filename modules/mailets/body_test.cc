@@ -59,6 +59,10 @@ TEST_CASE("a footer of a plain mail keeps it plain where that can be") {
   Mail m;
   m.message("Subject: x\r\n\r\nhello\r\n");
   CHECK(after(m, "add_footer", value("--\nExample\n")) == "Subject: x\r\n\r\nhello\r\n--\r\nExample\r\n");
+  CHECK_FALSE(m.facts().contains("DKIM"));
+  m.message("DKIM-Signature: v=1\r\n\r\nhello\r\n");
+  CHECK(after(m, "add_footer", value("x")).starts_with("DKIM-Signature: v=1\r\n"));
+  CHECK(m.facts().contains("DKIM-Signature does not hold"));
   m.message("Subject: x\r\n\r\nhello\r\n");
   CHECK(after(m, "add_footer", value("Gr\u00fc\u00dfe")) ==
         "Subject: x\r\nContent-Type: text/plain;\r\n\tcharset=\"utf-8\"\r\nMIME-Version: "
