@@ -401,6 +401,12 @@ timeout = "1s"
         self.assertIn('[41, <secret>, true]', story)
         self.assertIn("GET http://web.zone.test", self.server.run("why", "get@q.test").stdout)
         self.assertIn("<secret> for 1m", self.server.run("why", "memory@q.test").stdout)
+        # Unchanged scripts differ nowhere, but where they looked at what no trail keeps: a secret, and 5000 rows.
+        replayed = self.server.run("replay", "--since", "1d", check=False).stdout
+        self.assertRegex(replayed, r"\b\d+ transactions replayed")
+        self.assertIn('kv.get memory "s": the answer is secret', replayed)
+        differ = [line for line in replayed.splitlines() if " from 127.0.0.1 <" in line]
+        self.assertTrue(differ and all("<memory@q" in line or "<pg-rows@q" in line for line in differ), replayed)
         self.server.stop()
         kept = b"".join(p.read_bytes() for p in self.server.state.rglob("*") if p.is_file())
         self.server.start()
