@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <set>
 
 #include "core/cli/story_words.h"
 #include "postern/mail_date.h"
@@ -33,8 +34,12 @@ class Teller {
 
   Story tell() {
     const auto entries = Trail::decode(record_.trail);
-    if (entries)
+    if (entries) {
+      // A rule that failed is told of before the entry that has its place.
+      for (const TrailEntry& entry : *entries)
+        if (entry.kind == TrailEntry::Kind::kRule) places_[entry.name] = entry.place;
       for (const TrailEntry& entry : *entries) add(entry);
+    }
     tell_idle();
     if (!entries) say(fmt::format("The steps of this session cannot be read: {}.", printable(entries.error().detail)));
     finish();
@@ -132,10 +137,9 @@ class Teller {
   }
 
   void rule(const TrailEntry& entry) {
-    places_[entry.name] = entry.place;
     const bool hook = entry.question.empty();
     if (hook || entry.answer.empty()) {
-      idle_.push_back(named(entry.name));
+      if (!heard_.contains(entry.name)) idle_.push_back(named(entry.name));
       return;
     }
     tell_idle();
@@ -154,6 +158,7 @@ class Teller {
   }
 
   void verdict(const TrailEntry& entry) {
+    heard_.insert(entry.name);
     std::erase(idle_, named(entry.name));
     tell_idle();
     std::vector<std::size_t> numbers;
@@ -206,6 +211,7 @@ class Teller {
   }
 
   void error(const TrailEntry& entry) {
+    heard_.insert(entry.name);
     std::erase(idle_, named(entry.name));
     tell_idle();
     turn();
@@ -281,6 +287,7 @@ class Teller {
   std::vector<StoryFate> refused_;
   std::map<std::string, std::string> places_;  ///< of rules
   std::vector<std::string> idle_;
+  std::set<std::string> heard_;                               ///< rules that decided or failed
   std::pair<std::string, std::string> applied_, decided_by_;  ///< rule and place
   std::string whole_reply_;
 };

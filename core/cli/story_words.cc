@@ -115,7 +115,8 @@ std::string gate_sentence(const TrailEntry& entry) {
 
 std::string effect_sentence(const TrailEntry& entry) {
   const std::string& name = entry.name;
-  if (name == "clock.now" || name == "random" || name == "directory.domain") return {};
+  if (name == "clock.now" || name == "random" || name == "directory.domain" || name == "directory.find")
+    return {};  // what the directory said of a recipient is told by the gate and by the alias
   if (name == "dns.reverse") return reverse_sentence(entry);
   const std::string question = shortened(entry.question);
   if (name.starts_with("dns."))
@@ -152,8 +153,8 @@ std::string fact_sentence(const TrailEntry& entry) {
   if (name == "brought") return fmt::format("A rule brought in a further mail: {}.", value);
   if (name == "beside") return fmt::format("It was taken in together with the mail {}.", value);
   if (name == "body") return fmt::format("The text was replaced: {}.", value);
-  if (name == "client" || name == "listener" || name == "sender" || name == "alias" || name == "rewrite" ||
-      name == "plan")
+  if (name == "client" || name == "listener" || name == "ports" || name == "role" || name == "sender" ||
+      name == "alias" || name == "rewrite" || name == "plan")
     return {};
   return fmt::format("Noted: {} is {}.", printable(name), value);
 }

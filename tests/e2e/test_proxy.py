@@ -141,7 +141,7 @@ class Names(unittest.TestCase):
             self.assertIn(b"(unknown [198.51.100.8])", received)
             server.wait_log("gone: mail.client.test confirmed")
             server.wait_log("gone: nil none")
-            wait_until(lambda: "confirmed mail.client.test" in server.run("why", "alice@example.test", check=False).stdout, "the trail")
+            wait_until(lambda: "confirmed mail.client.test" in server.run("why", "alice@example.test", "--steps", check=False).stdout, "the trail")
             asked = len(names.asked)
             with server.smtp("submission") as talk:
                 talk.ehlo()
