@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "bring.h"
 #include "postern/text.h"
 #include "rules.h"
 
@@ -39,7 +40,7 @@ std::shared_ptr<Action> remove_header(Arguments& arguments) {
   for (const std::string& name : names)
     if (!is_field_name(name)) arguments.complain("\"" + name + "\" is not the name of a header field");
   return doing("remove_header", [names](const RuleCall& call) {
-    const std::string now = header_now(call);
+    const std::string now = header_now(call);  // what earlier rules added goes as well
     const HeaderBlock header(now);
     for (const std::string& name : names)
       if (header.find(name))
@@ -52,7 +53,8 @@ std::shared_ptr<Action> remove_header_prefix(Arguments& arguments) {
   if (!is_field_name(prefix)) arguments.complain("\"" + prefix + "\" is not the beginning of a field's name");
   return doing("remove_header_prefix", [prefix](const RuleCall& call) {
     std::set<std::string, FoldedLess> names;
-    for (const HeaderField& field : HeaderBlock(call.transaction.headers()))
+    const std::string now = header_now(call);  // what earlier rules added goes as well
+    for (const HeaderField& field : HeaderBlock(now))
       if (field.well_formed() && starts_with_folded(field.name, prefix)) names.emplace(field.name);
     for (const std::string& name : names)
       note_edit(call, "remove_header_prefix", "without " + name, call.transaction.edits.remove_all(name));

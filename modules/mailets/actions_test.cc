@@ -70,6 +70,15 @@ TEST_CASE("header mailets edit what they say and leave the rest as it came") {
                       [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kEdit; }) == 4);
 }
 
+TEST_CASE("a field that an earlier rule added can be taken out again") {
+  Mail m("X-Journal-To: forged@example.org\r\nSubject: x\r\n");
+  REQUIRE(m.act("set_header", list("X-Journal-To", "bcc@example.org")));
+  REQUIRE(m.act("set_header", list("X-Trace-A", "1")));
+  REQUIRE(m.act("remove_header", value("X-Journal-To")));
+  REQUIRE(m.act("remove_header_prefix", value("X-Trace-")));
+  CHECK(m.header_after() == "Subject: x\r\n");
+}
+
 TEST_CASE("a subject gets its prefix once") {
   Mail m("Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n");
   REQUIRE(m.act("subject_prefix", value("[ext]")));
