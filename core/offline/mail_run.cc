@@ -31,7 +31,7 @@ struct Run {
 
 void finish_trail(Run& run, const Trail& trail) {
   if (auto entries = Trail::decode(trail.bytes())) run.result.trail = std::move(*entries);
-  run.result.story = render_story(run.result.trail);
+  if (!run.mail.trail_only) run.result.story = render_story(run.result.trail);
 }
 
 Task<Verdict> ask_stage(Policy& policy, SessionState& session, Stage stage) {
@@ -169,6 +169,7 @@ Task<Result<void>> send_text(Run* run, Transaction* transaction) {
   }
   const Decision decision = co_await run->parts.policy.message(*transaction);
   finish_trail(*run, transaction->trail);
+  if (run->mail.trail_only) co_return Result<void>();
   Result<std::string> body = co_await body_of(&draft);
   if (!body) co_return std::unexpected(body.error());
   settle_outcomes(run->result, run->places, *transaction, decision, edited_header(draft, transaction->edits), *body);
@@ -187,9 +188,9 @@ Task<Result<void>> run_transaction(Run* run) {
     co_return Result<void>();
   }
   co_await name_recipients(run, &transaction);
+  if (!run->places.empty() && run->mail.text) co_return co_await send_text(run, &transaction);
   finish_trail(*run, transaction.trail);
-  if (run->places.empty() || !run->mail.text) co_return Result<void>();
-  co_return co_await send_text(run, &transaction);
+  co_return Result<void>();
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ struct OfflineMail {
   std::vector<Recipient> recipients;                     ///< as RCPT names them, in order
   std::optional<std::string> text;  ///< with CRLF; nothing: it is not known, and the run ends after RCPT
   bool answers_each = false;        ///< LMTP, PRDR
+  bool trail_only = false;          ///< neither outcomes of the message nor the story: a replay compares trails
 };
 
 /// The session of a client who says EHLO, then uses TLS and logs in if `client` says so.

@@ -65,6 +65,7 @@ class Replay::Job {
     if (paths_) paths_->read(recorded.entries);
     // Under the same rules a note is what it was; under others what they make of it, and only the rest is taken over.
     recorded.mail.notes_win = recorded.rules == rules_.workers.front()->rules->hash;
+    recorded.mail.trail_only = true;
     RecordedAnswers answers(recorded.entries);
     add_beside(answers, record.message, beside, 0);
     const auto result = machine_->run(recorded.mail, answers);
