@@ -2,6 +2,7 @@
 """The scripts that are shipped, as they are shipped: their specs pass, `postern check` has nothing against them, every
 recipe of the cookbook is accepted, and lists and vacation do in a running server what their specs say.
 """
+import datetime
 import email
 import email.policy
 import pathlib
@@ -250,6 +251,140 @@ return match, act, dns, kv
                 (self.home / f"recipe{number}_spec.lua").write_text(text)
         done = subprocess.run([POSTERN, "test", self.home], capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+def shipped(name):
+    """A shipped script for the test's domain."""
+    return (SCRIPTS / name).read_text().replace("example.org", "example.test")
+
+
+def alias(name, *targets):
+    return f'[[alias]]\nfrom = "{name}@example.test"\nto = {list(targets)}\n'.replace("'", '"')
+
+
+def parsed(octets):
+    return email.message_from_bytes(octets, policy=email.policy.default)
+
+
+class Running(unittest.TestCase):
+    """The scripts in a server; what goes to the world ends in a sink."""
+
+    def run_server(self, script, extra="", accounts=("ann", "ben", "zoe")):
+        self.sink = Sink()
+        self.addCleanup(self.sink.close)
+        route = f'[[delivery.route]]\nname = "provider"\ndomains = ["*"]\nto = ["[{HOST}]:{self.sink.port}"]\n[queue]\nretry = "1s"\n'
+        self.server = self.enterContext(Server(extra + route, script=script, accounts=list(accounts)))
+
+    def stranger(self, recipient, text=None, sender="x@far.test", rcpt=250, data=250):
+        with self.server.smtp("mx") as talk:
+            talk.ehlo().say(f"MAIL FROM:<{sender}>").expect(250)
+            talk.say(f"RCPT TO:<{recipient}@example.test>").expect(rcpt)
+            if rcpt == 250:
+                talk.data(text or letter(sender=sender, to=f"{recipient}@example.test"), data)
+
+    def sent_to(self, recipient):
+        return [(mail, text) for mail, rcpts, text in self.sink.mails if recipient in rcpts]
+
+
+class Lists(Running):
+    def setUp(self):
+        script = shipped("lists.lua").replace('["robot@example.test"] = "writer"', '["cid@far.test"] = "member"')
+        self.run_server(script, "[relay]\nforward_aliases = true\n" + alias("crew-bounces", "zoe@example.test") + alias("crew-owner", "zoe@example.test"),
+                        ("ann", "ben", "zoe", "crew", "friends"))
+
+    def post(self):
+        text = self.server.submit("ann", "crew", letter("plan", to="crew@example.test"))
+        wait_until(lambda: self.sent_to("cid@far.test"), "the member elsewhere")
+        self.server.wait_queue_empty()
+        return text
+
+    def test_a_post_reaches_the_members_here_and_elsewhere(self):
+        text = self.post()
+        for octets in (*self.server.mail("ann"), *self.server.mail("ben")):
+            mail = parsed(octets)
+            self.assertEqual(("[crew] plan", "The crew <crew.example.test>", "list"), (mail["Subject"], mail["List-Id"], mail["Precedence"]))
+            self.assertIsNone(mail["Reply-To"])
+            self.assertEqual(token_of(text), token_of(octets))
+        [(mail, _)] = self.sent_to("cid@far.test")
+        self.assertIn("<crew-bounces@example.test>", mail)
+        self.assertEqual([], self.server.fetch("crew"))
+
+    def test_what_a_dead_member_causes_goes_to_the_owner_and_not_to_the_list(self):
+        self.sink.refuse["cid@far.test"] = "550 5.1.1 gone"
+        self.server.submit("ann", "crew", letter("plan", to="crew@example.test"))
+        [report] = self.server.mail("zoe")
+        self.assertIn(b"cid@far.test", report)
+        self.server.wait_queue_empty()
+        self.assertEqual((1, 1), (len(self.server.fetch("ann")), len(self.server.fetch("ben"))))
+        self.stranger("crew", sender="", rcpt=550)
+
+    def test_a_member_whose_server_sends_all_back_makes_no_loop(self):
+        self.post()
+        [(_, text)] = self.sent_to("cid@far.test")
+        self.stranger("crew", text, sender="cid@far.test")
+        self.server.wait_queue_empty()
+        self.assertEqual((1, 1, 1), (len(self.server.fetch("ann")), len(self.server.fetch("ben")), len(self.sink.mails)))
+
+    def test_strangers_hear_at_rcpt_and_a_moderator_gets_what_they_write(self):
+        self.stranger("crew", rcpt=550)
+        self.stranger("crew", sender="ann@example.test", rcpt=550)  # she has not logged in
+        self.stranger("friends")
+        [octets] = self.server.mail("ann")
+        self.assertEqual("[to approve] hello", parsed(octets)["Subject"])
+        self.server.wait_queue_empty()
+        self.assertEqual([], self.server.fetch("ben"))
+
+
+class OtherScripts(Running):
+    def test_vacation_answers_a_stranger_once(self):
+        today = datetime.datetime.now(datetime.timezone.utc)
+        script = shipped("vacation.lua").replace("2026-12-21", f"{today - datetime.timedelta(1):%Y-%m-%d}")
+        self.run_server(script.replace("2027-01-06", f"{today + datetime.timedelta(1):%Y-%m-%d}"), "[memory]\n")
+        self.stranger("ann")
+        wait_until(lambda: self.sink.mails, "the answer")
+        self.stranger("ann")
+        self.stranger("ann", sender="")
+        self.stranger("ann", letter(sender="y@far.test", to="ann@example.test", headers="List-Id: <x.far.test>\r\n"), sender="y@far.test")
+        self.server.mail("ann", 4)
+        self.server.wait_queue_empty()
+        [(mail, rcpts, text)] = self.sink.mails
+        self.assertIn("MAIL FROM:<>", mail)
+        self.assertEqual(("x@far.test",), tuple(rcpts))
+        self.assertIn(b"I am away until 6 January", text)
+
+    def test_a_spare_way_when_the_provider_fails(self):
+        spare = Sink()
+        self.addCleanup(spare.close)
+        script = shipped("smarthost.lua").replace("SPARE_AFTER = nil, 4", 'SPARE_AFTER = "spare", 1')
+        self.run_server(script, f'[[delivery.route]]\nname = "spare"\nto = ["[{HOST}]:{spare.port}"]\n')
+        self.server.submit("ann", "x@far.test", letter(sender="ann@example.test"))
+        wait_until(lambda: self.sink.mails, "the provider")
+        self.sink.refuse["y@far.test"] = "451 4.3.0 not now"
+        self.server.submit("ann", ["y@far.test", "ben"], letter(sender="ann@example.test"))
+        wait_until(lambda: spare.mails, "the spare way")
+        self.server.wait_queue_empty()
+        self.server.mail("ben")
+        self.assertEqual([("y@far.test",)], [tuple(rcpts) for _, rcpts, _ in spare.mails])
+
+    def test_the_archive_has_the_envelope_and_nobody_else(self):
+        self.run_server(shipped("archive.lua"), accounts=("ann", "ben", "zoe", "archive", "postmaster"))
+        self.server.submit("ann", ["ben", "zoe"], letter(sender="ann@example.test", to="ben@example.test"))  # zoe by Bcc
+        for name in ("ben", "zoe"):
+            self.assertNotIn(b"X-Journal", self.server.mail(name)[0])
+        copy = parsed(self.server.mail("archive")[0])
+        self.assertEqual(("<ann@example.test>", "<ben@example.test>, <zoe@example.test>", "ann@example.test"),
+                         (copy["X-Journal-From"], copy["X-Journal-To"], copy["X-Journal-User"]))
+
+    def test_what_is_in_quarantine_is_found_and_released(self):
+        self.run_server(shipped("quarantine.lua"))
+        self.stranger("ben", letter(sender="ann@example.test", to="ben@example.test"))
+        self.server.wait_log("queue.held")
+        listed = self.server.run("queue", "list", "--query", "held").stdout
+        self.assertIn("a stranger in our name", listed)
+        self.assertEqual([], self.server.fetch("ben"))
+        identifier = re.search(r"\b[0-9a-z]{13}\b", listed)[0]
+        self.server.run("queue", "release", identifier)
+        self.server.mail("ben")
 
 
 if __name__ == "__main__":
