@@ -72,7 +72,10 @@ end
 ASK["pg-write"] = function() return said(sql.query("pg", "CREATE TABLE x (a int)")) end
 ASK["pg-sleep"] = function() return said(sql.query("pg", "SELECT pg_sleep(30)")) end
 ASK["pg-begin"] = function() return said(sql.query("pg", "BEGIN")) end
-ASK["pg-rows"] = function() return said(#sql.query("pg", "SELECT * FROM generate_series(1, ?::int)", 5000)) end
+ASK["pg-rows"] = function()
+  local rows, err = sql.query("pg", "SELECT * FROM generate_series(1, ?::int)", 5000)
+  return said(rows and #rows or err)
+end
 ASK["pg-many"] = function() return said(sql.query("pg", "SELECT * FROM generate_series(1, 20000)")) end
 ASK["pg-two"] = function() return said(sql.query("pg", "SELECT 1; SELECT 2")) end
 function ASK.memory()
