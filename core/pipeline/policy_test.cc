@@ -267,7 +267,6 @@ TEST_CASE("the trail of a plain delivery, word for word") {
       "    sender: <alice@elsewhere.example>\n"
       "  rcpt\n"
       "    asked directory.find bob@ours.example -> account bob\n"
-      "    asked directory.find bob@ours.example -> account bob\n"
       "    gate: bob@ours.example is stranger/anonymous/account -> deliver\n"
       "  message\n"
       "    rule root#1 at built in looked at [0] and selected nobody\n"
