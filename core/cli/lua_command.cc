@@ -152,7 +152,7 @@ void add_lua(CLI::App& app, CommandContext& context) {
       add_command(*lua, "repl",
                   "A prompt with `mail`, `session` and `postern`; questions are answered from the record, or "
                   "not at all",
-                  "echo 'mail:header \"Subject\"' | postern lua repl --message mail.eml");
+                  "postern lua repl --message mail.eml");
   auto options = std::make_shared<ReplOptions>();
   auto* message = command->add_option("--message", options->message, "A file with the message");
   command->add_option("--id", options->id, "A recorded mail: a message id or a session id")->excludes(message);

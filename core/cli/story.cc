@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "core/cli/story_queue.h"
 #include "core/cli/story_words.h"
 #include "postern/mail_date.h"
 
@@ -241,6 +242,7 @@ class Teller {
 
   std::string title() const {
     const std::string when = story_time(record_.when);
+    if (is_of_queue(record_)) return fmt::format("{}: {}", when, queue_sentence(record_));
     if (record_.accepted) return fmt::format("The mail {} was accepted on {}.", printable(record_.message), when);
     if (record_.trail.empty()) return fmt::format("{}: {}.", when, printable(record_.outcome));
     if (!mail_) return fmt::format("A session was refused on {}.", when);
@@ -340,20 +342,23 @@ Story tell(const TrailRecord& record) {
 }
 
 std::vector<std::string> tell_queue(const QueueNews& news) {
+  std::vector<std::string> out;
+  for (const TrailRecord& event : news.events)
+    out.push_back(fmt::format("{}  {}", story_time(event.when).substr(0, 19), queue_sentence(event)));
   switch (news.state) {
     case QueueNews::State::kNotAsked:
-      return {};
+      return out;
     case QueueNews::State::kNoServer:
-      return {"No server runs, so that nobody can say what became of the mail after that."};
+      out.push_back("No server runs, so that nobody can say what became of the mail after that.");
+      return out;
     case QueueNews::State::kGone:
-      return {
-          "Nothing of the mail waits any more: it was delivered, passed on, thrown away, or came back to its sender. "
-          "The "
-          "server's log says which."};
+      out.push_back(news.events.empty() ? "Nothing of the mail waits any more: it was delivered, passed on, thrown "
+                                          "away, or came back to its sender. The server's log says which."
+                                        : "Nothing of the mail waits any more.");
+      return out;
     case QueueNews::State::kWaiting:
       break;
   }
-  std::vector<std::string> out;
   for (const ordered_json& row : news.recipients)
     out.push_back(fmt::format("The mail for {} {}.", text_of(row, "recipient"), waiting_words(row)));
   return out;
@@ -405,6 +410,10 @@ ordered_json story_json(const TrailRecord& record, const Story& story, const Que
                    {"story", lines},
                    {"fates", fates},
                    {"steps", steps}};
+  if (!news.events.empty()) {
+    row["events"] = ordered_json::array();
+    for (const TrailRecord& event : news.events) row["events"].push_back(queue_event_json(event));
+  }
   if (news.state == QueueNews::State::kWaiting) row["queue"] = news.recipients;
   if (news.state == QueueNews::State::kGone) row["queue"] = ordered_json::array();
   return row;

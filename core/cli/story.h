@@ -44,7 +44,8 @@ Story tell(const TrailRecord& record);
 struct QueueNews {
   enum class State : std::uint8_t { kNotAsked, kNoServer, kGone, kWaiting };
   State state = State::kNotAsked;
-  std::vector<nlohmann::ordered_json> recipients;  ///< rows of queue.show
+  std::vector<nlohmann::ordered_json> recipients{};  ///< rows of queue.show
+  std::vector<TrailRecord> events{};                 ///< what trails have of it, oldest first
 };
 std::vector<std::string> tell_queue(const QueueNews& news);
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "core/cli/story.h"
+#include "core/cli/story_queue.h"
 #include "core/cli/story_words.h"
 #include "postern/random.h"
 
@@ -214,6 +215,61 @@ TEST_CASE("damaged trails and what peers wrote do no harm") {
     for (int i = 0; i < 3; ++i) record.trail[random.below(record.trail.size())] = static_cast<char>(random.next());
     static_cast<void>(told(record));
   }
+}
+
+TrailRecord queue_record(Stage stage, std::string_view destination, std::string_view host, const Reply& reply,
+                         std::string_view next = {}) {
+  Trail trail;
+  trail.start(kTen + 4s, "queue-0dw5zgspg2000", 0xabc);
+  if (!destination.empty()) trail.fact(stage, "destination", destination);
+  if (!host.empty()) trail.fact(stage, "host", host);
+  if (!next.empty()) trail.fact(stage, "next", next);
+  trail.reply(stage, reply.code, reply.enhanced + " " + reply.text);
+  TrailRecord record = record_of(trail, true, std::string(to_string(stage)));
+  record.when = kTen + 5s;
+  record.session = "queue-0dw5zgspg2000";
+  record.client.clear();
+  record.recipients = {"bob@far.example"};
+  return record;
+}
+
+TEST_CASE("the story of a mail goes on to its end") {
+  Trail trail = session();
+  mail_from(trail, "<ann@ours.example>");
+  trail.reply(Stage::kMessage, 250, "accepted");
+  QueueNews news{.state = QueueNews::State::kGone};
+  news.events = {
+      queue_record(Stage::kDeferred, "far.example", "mx.far.example", {451, "4.2.0", "busy"}, "2026-01-01T10:01:00Z"),
+      queue_record(Stage::kDelivered, "far.example", "mx.far.example", {250, "2.0.0", "ok"}),
+      queue_record(Stage::kDelivered, "bob", "", {250, "2.1.5", "Delivered"}),
+      queue_record(Stage::kBounced, "", "mx.far.example", {550, "5.1.1", "nobody\x1b[2J"})};
+  const std::string story = told(record_of(trail, true, "accepted"), news);
+  CHECK(
+      story.find("Since then:\n"
+                 "  2026-01-01 10:00:05  bob@far.example: not yet; mx.far.example said \"451 4.2.0 busy\". It is tried "
+                 "again at 2026-01-01T10:01:00Z.\n"
+                 "  2026-01-01 10:00:05  bob@far.example: taken by mx.far.example, which said \"250 2.0.0 ok\".\n"
+                 "  2026-01-01 10:00:05  bob@far.example: put into the mailbox bob.\n"
+                 "  2026-01-01 10:00:05  bob@far.example: given up; mx.far.example said \"550 5.1.1 "
+                 "nobody\\x1b[2J\". The sender is told.\n"
+                 "  Nothing of the mail waits any more.\n") != std::string::npos);
+  const auto json = story_json(record_of(trail, true, "accepted"), tell(record_of(trail, true, "accepted")), news);
+  CHECK(json.at("events").size() == 4);
+  CHECK(json.at("events").at(1).at("host") == "mx.far.example");
+}
+
+TEST_CASE("what a hook made of a mail under way is told with its rule") {
+  Trail trail;
+  trail.start(kTen, "queue-0dw5zgspg2000", 0xabc);
+  trail.fact(Stage::kRoute, "destination", "far.example");
+  trail.rule(Stage::kRoute, "mail.lua:9", "mail.lua:9", "", "", 5);
+  trail.fact(Stage::kRoute, "route", "gateway = inside:25");
+  TrailRecord record = record_of(trail, true, "route");
+  record.session = "queue-0dw5zgspg2000";
+  record.recipients = {"bob@far.example"};
+  CHECK(is_of_queue(record));
+  CHECK(queue_sentence(record) ==
+        "bob@far.example: at \"route\" the rule mail.lua:9 chose the way: gateway = inside:25.");
 }
 
 }  // namespace

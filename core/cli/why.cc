@@ -1,8 +1,12 @@
 // `postern why`: the story of a message, a session or an address, from the trails, and what the queue made of it.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+
 #include "core/cli/command.h"
 #include "core/cli/story.h"
+#include "core/cli/story_queue.h"
 #include "core/control/client.h"
 #include "core/control/json_text.h"
 #include "core/loader/assembly.h"
@@ -13,6 +17,8 @@ namespace postern {
 using nlohmann::ordered_json;
 
 namespace {
+
+constexpr std::size_t kMaxEvents = 10'000;  // records of the queue that are looked at
 
 struct WhyOptions {
   TrailQuery query;
@@ -65,11 +71,28 @@ QueueNews ask_queue(const std::string& socket, const TrailRecord& record) {
   return news;
 }
 
+/// What trails have of the mail after it was taken in.
+std::vector<TrailRecord> events_of(Env& env, const std::string& folder, const TrailRecord& record) {
+  if (!record.accepted || record.message.empty() || is_of_queue(record)) return {};
+  TrailQuery query;
+  query.message = record.message;
+  query.limit = kMaxEvents;
+  std::vector<TrailRecord> out = find_trails(env, folder, query).records;
+  std::erase_if(out, [](const TrailRecord& one) { return !is_of_queue(one); });
+  std::ranges::reverse(out);
+  return out;
+}
+
 void print(const CommandContext& context, const WhyOptions& options, const std::string& socket,
-           const TrailRecord& record) {
-  if (options.steps && !context.json) return fmt::print("{}\n", render_story(record));
+           const TrailRecord& record, std::vector<TrailRecord> events) {
+  if (options.steps && !context.json) {
+    fmt::print("{}\n", render_story(record));
+    for (const TrailRecord& event : events) fmt::print("{}\n", render_story(event));
+    return;
+  }
   const Story story = tell(record);
-  const QueueNews news = ask_queue(socket, record);
+  QueueNews news = ask_queue(socket, record);
+  news.events = std::move(events);
   if (context.json) return fmt::print("{}\n", json_text(story_json(record, story, news)));
   fmt::print("{}\n", render(record, story, news));
 }
@@ -79,8 +102,18 @@ void why(CommandContext& context, WhyOptions options) {
   const auto where = places(context, options);
   if (!where) return;
   PosixEnv env;
-  const TrailFindings found = find_trails(env, where->folder, options.query);
-  for (const TrailRecord& record : found.records) print(context, options, where->socket, record);
+  const std::size_t limit = options.query.limit;
+  options.query.limit = std::min<std::size_t>(limit * 10, kMaxEvents);  // what the queue wrote stands among them
+  TrailFindings found = find_trails(env, where->folder, options.query);
+  std::set<std::string> mails;
+  for (const TrailRecord& record : found.records)
+    if (!is_of_queue(record)) mails.insert(record.message);
+  // It is told with its mail; by itself when only it is left.
+  std::erase_if(found.records,
+                [&](const TrailRecord& record) { return is_of_queue(record) && mails.contains(record.message); });
+  if (found.records.size() > limit) found.records.resize(limit);
+  for (const TrailRecord& record : found.records)
+    print(context, options, where->socket, record, events_of(env, where->folder, record));
   for (const std::string& file : found.damaged)
     fmt::print(stderr, "postern: {} is damaged; what follows the damage is not shown\n", file);
   if (found.records.empty())

@@ -61,8 +61,13 @@ class PipelinePolicy final : public Policy {
   void install(Executor& executor, const PreparedRules& prepared);
 
   bool trusts_proxy(const IpAddress& peer) const override;
+  /// Ends and delays of mail under way are told even without hooks: trails keep them.
+  static constexpr std::uint32_t kQueueEnds = 1U << static_cast<unsigned>(Stage::kDelivered) |
+                                              1U << static_cast<unsigned>(Stage::kDeferred) |
+                                              1U << static_cast<unsigned>(Stage::kBounced);
   bool has_hooks(Stage stage) const override {
-    return (hooked_.load(std::memory_order_relaxed) >> static_cast<unsigned>(stage)) & 1;
+    const std::uint32_t kept = options_.trails && options_.keep_accepted ? kQueueEnds : 0;
+    return ((hooked_.load(std::memory_order_relaxed) | kept) >> static_cast<unsigned>(stage)) & 1;
   }
   void reverse_answered(SessionState& session, Transaction* transaction) override;
   Task<Verdict> connect(SessionState& session) override;
@@ -100,6 +105,7 @@ class PipelinePolicy final : public Policy {
                           SessionState& session, Transaction* transaction, const Recipient* recipient,
                           QueueEvent* event = nullptr);
   Task<Verdict> run_queue_hooks(QueueEvent& event);
+  void keep_event(Executor& executor, const QueueEvent& event, const Trail& trail);
   void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
                    const Fault& fault);
   /// `mail` and `address` outlive the task: the latter is the recipient's in rcpt().
