@@ -328,6 +328,9 @@ Task<void> Server::drain_worker(PerWorker* worker, Duration limit) {
     }
   }
   if (worker->worker.index == 0) co_await control_->drain(deadline);
+  // A reload's work on a pool, or the start's look at specs, cannot be ended from here; [pipeline] specs_time_limit
+  // bounds it.
+  while (worker->worker.index == 0 && reloading_) co_await sleep_for(20ms);
   if (trails_) trails_->flush(worker->worker.executor);
   http_[worker->worker.index].reset();
   resolvers_->put(worker->worker.index, nullptr);
