@@ -7,11 +7,15 @@
 // A response is a table: status, ok (2xx), body, content_type, and headers by their names in lower case; fields of one
 // name are joined by ", " (RFC 9110 §5.3). How long and how much is bounded by [http], which a script may narrow. In
 // the trail stand URL, status, fields and body of the answer, and of what was sent its size and hash alone.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <span>
 
 #include "ask.h"
 #include "bind.h"
 #include "libraries.h"
+#include "postern/diagnostics.h"
 #include "postern/http.h"
 #include "postern/schema.h"
 #include "postern/text.h"
@@ -122,9 +126,13 @@ void check_options(lua_State* L, int options, bool post) {
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, -1, i);
     const std::string_view key = lua_type(L, -1) == LUA_TSTRING ? raw_text(L, -1) : std::string_view("?");
-    const bool known =
-        key == "headers" || key == "timeout" || key == "max_size" || (post && (key == "body" || key == "content_type"));
-    if (!known) luaL_error(L, "no option '%s'", std::string(key).c_str());
+    static constexpr std::string_view kWords[] = {"headers", "timeout", "max_size", "body", "content_type"};
+    const std::span<const std::string_view> words(kWords, post ? 5 : 3);  // a GET has no body
+    if (std::ranges::find(words, key) == words.end()) {
+      std::string text = fmt::format("no option '{}'", key);
+      if (const std::string hint = did_you_mean(key, words); !hint.empty()) text += "; " + hint;
+      luaL_error(L, "%s", text.c_str());
+    }
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

@@ -1,6 +1,9 @@
 // Mailets that settle where mail goes, and when: go, deliver, relay, discard, quarantine, hold, priority.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "postern/text.h"
 #include "postern/transport.h"
 #include "rules.h"
 
@@ -8,6 +11,7 @@ namespace postern::mailets {
 namespace {
 
 constexpr std::size_t kMaxFolder = 255;
+constexpr std::size_t kMaxGateway = 255;
 
 ActionResult final_step(PlanStep::Kind kind) {
   ActionResult result;
@@ -22,6 +26,10 @@ ActionResult final_verdict(Verdict::Kind kind, std::string reason) {
   result.verdict.kind = kind;
   result.verdict.reason = std::move(reason);
   return result;
+}
+
+bool has_blanks(std::string_view text) {
+  return std::ranges::any_of(text, [](unsigned char c) { return c <= ' ' || c == 0x7f; });
 }
 
 bool is_printable(std::string_view text) {
@@ -53,6 +61,9 @@ std::shared_ptr<Action> relay(Arguments& arguments) {
   ActionResult result = final_step(PlanStep::Kind::kRelay);
   for (const std::string_view key : {"gateway", "tls", "source"})
     if (const std::string value = arguments.text(key, ""); !value.empty()) result.step.options.emplace(key, value);
+  if (const auto gateway = result.step.options.find("gateway"); gateway != result.step.options.end())
+    if (gateway->second.size() > kMaxGateway || !is_ascii(gateway->second) || has_blanks(gateway->second))
+      arguments.complain(fmt::format("gateway \"{}\" is neither a host nor the name of a route", gateway->second));
   if (const auto tls = result.step.options.find("tls"); tls != result.step.options.end())
     if (!is_tls_word(tls->second)) arguments.complain(fmt::format("tls must be one of {}", fmt::join(kTlsWords, ", ")));
   if (const auto source = result.step.options.find("source");
@@ -91,7 +102,7 @@ void declare_routes(RuleRegistry& rules) {
   static const std::string kWords = fmt::format("{}", fmt::join(kTlsWords, ", "));
   declare_action(rules, "relay", "Sends on to the recipients' domains.", "act.relay { tls = \"dane\" }",
                  "relay.denied: the gate did not let the recipient out",
-                 {{"gateway", "host or host:port", "send there instead of to the domain's MX"},
+                 {{"gateway", "host, host:port or name of a [[delivery.route]]", "send there instead of to the domain's MX"},
                   {"tls", "string", kWords},
                   {"source", "IP address", "address to connect from"}},
                  relay);

@@ -16,6 +16,8 @@ TEST_CASE("go, deliver, relay, discard, quarantine and hold say what they are") 
   CHECK(relay->step.kind == PlanStep::Kind::kRelay);
   CHECK(relay->step.options.at("gateway") == "mx.example");
   CHECK(m.complaint("relay", table({{"tls", value("yes")}})).starts_with("tls must be one of"));
+  for (const char* wrong : {"mx.example, mx2.example", "mx.example\n", "mx.example 25"})
+    CHECK(m.complaint("relay", table({{"gateway", value(wrong)}})).contains("neither a host nor the name of a route"));
   CHECK(m.act("discard", value("trap"))->verdict.kind == Verdict::Kind::kDiscard);
   CHECK(m.act("quarantine", value("odd"))->verdict.reason == "odd");
   CHECK(m.act("hold", value("10m"))->verdict.hold == 10min);
