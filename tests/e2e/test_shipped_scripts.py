@@ -5,11 +5,15 @@ recipe of the cookbook is accepted, and lists and vacation do in a running serve
 import datetime
 import email
 import email.policy
+import http.server
+import json
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 from postern import HOST, POSTERN, TOP, Server, letter, main, token_of, wait_until
@@ -284,6 +288,69 @@ class Running(unittest.TestCase):
 
     def sent_to(self, recipient):
         return [(mail, text) for mail, rcpts, text in self.sink.mails if recipient in rcpts]
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """A web hook that keeps what it is told."""
+
+    def do_POST(self):  # noqa: N802 - the library's name
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class RecipesOfTheQueue(Running):
+    """Recipes whose hooks run after the commit."""
+
+    def run_recipe(self, number, *changes, extra=""):
+        shared, blocks = Cookbook.blocks(self)
+        [block] = [block for n, block in blocks if n == number]
+        for old, new in changes:
+            self.assertIn(old, block)
+            block = block.replace(old, new)
+        self.run_server(Cookbook.whole(shared, block), extra)
+
+    def test_30_another_line_by_the_hour(self):
+        night = Sink()
+        self.addCleanup(night.close)
+        self.run_recipe(30, ("hour >= 20 or hour < 6", "hour >= 0"), ("night.example.org:25", f"[{HOST}]:{night.port}"),
+                        extra='[delivery]\nallow_private = ["127.0.0.0/8"]\n')
+        self.server.submit("ann", "x@far.test")
+        wait_until(lambda: night.mails, "the other line")
+
+    def test_31_mail_for_a_destination_is_held(self):
+        self.run_recipe(31, ("moving.example", "provider"))
+        self.server.submit("ann", "x@far.test")
+        self.server.wait_log("queue.")
+        self.server.submit("ann", "ben")
+        self.server.mail("ben")
+        time.sleep(1)  # where it would have been tried
+        self.assertEqual(1, self.server.queued())
+        self.assertEqual([], self.sink.mails)
+
+    def test_34_a_program_hears_of_deliveries(self):
+        web = http.server.HTTPServer((HOST, 0), Hook)
+        web.told = []
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        self.addCleanup(web.server_close)
+        self.addCleanup(web.shutdown)
+        where = f"{HOST}:{web.server_port}"
+        self.run_recipe(34, ("https://hooks.example.org", f"http://{where}"), extra=f'[http]\nallow_private = ["{where}"]\n')
+        self.server.submit("ann", ["ben", "x@far.test"])
+        wait_until(lambda: len(web.told) == 2, "both to be told of")
+        self.assertEqual({"delivered"}, {one["stage"] for one in web.told})
+        self.sink.refuse["y@far.test"] = "550 5.1.1 nobody"
+        self.server.submit("ann", "y@far.test")
+        wait_until(lambda: [one for one in web.told if one["stage"] == "bounced" and one["code"] == 550], "the bounce")
+
+    def test_37_what_matters_is_counted(self):
+        self.run_recipe(37)
+        self.sink.refuse["x@far.test"] = "421 4.3.2 go away"
+        self.server.submit("ann", "x@far.test")
+        wait_until(lambda: 'counter="told_to_go_away"' in self.server.run("metrics").stdout, "the counter")
 
 
 class Lists(Running):
