@@ -1,7 +1,7 @@
 # Postern as a contestant of the shared benchmark (its README says how): as shipped, with pipeline, trail and logging on.
 #   CONTESTANTS=/abs/path/to/tests/bench PEERS="postfix postern" ./run-smtp.sh
 # POSTERN_BUILD names the build folder (default: build/release of this checkout).
-PEER_MODES="discard maildir lmtp relay idle-smtp far"
+PEER_MODES="discard maildir lmtp relay idle-smtp far bare gateway"
 PEER_SMTP_PORT=2521
 PEER_LMTP_PORT=2522
 POSTERN_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -24,6 +24,17 @@ max_connections = 50
 name = \"sink\"
 domains = [\"*\"]
 to = [\"[127.0.0.1]:$SINK_PORT\"]" ;;
+    bare | gateway)
+      # What a script costs: mail for another server, which is stored and waits until it is asked for; by the rules that
+      # are built in, or by scripts/gateway.lua as shipped (its lists asked for nothing, since none answers here).
+      script=$1
+      leave="kind = \"relay\"
+[[delivery.route]]
+name = \"inside\"
+domains = [\"bench.test\"]
+to = [\"[127.0.0.1]:$SINK_PORT\"]
+[queue.routes.\"inside\"]
+release = \"on request\"" ;;
     far)
       # run-destinations.sh: by MX, to addresses that are kept for benchmarks
       script=relay ours=local.test
@@ -61,6 +72,11 @@ postern.pipeline "root" {
   { act.relay() },
 }
 E
+  sed 's/"example.org"/"bench.test"/; s/^local LISTS = .*/local LISTS = {}/' "$POSTERN_TOP/scripts/gateway.lua" >"$PDIR/gateway.lua"
+  local scripts="scripts = [\"$PDIR/$script.lua\"]" kind=
+  [ "$script" != bare ] || scripts=
+  [ -z "${leave%%kind*}" ] && [ -n "$leave" ] && : >"$PDIR/users"  # nobody has a mailbox here
+  case $leave in kind*) kind=${leave%%$'\n'*} leave=${leave#*$'\n'} ;; esac
   cat >"$PDIR/postern.toml" <<E
 [server]
 hostname = "postern.bench.test"
@@ -72,8 +88,9 @@ file = "$PDIR/log"
 users_file = "$PDIR/users"
 [[domain]]
 name = "$ours"
+$kind
 [pipeline]
-scripts = ["$PDIR/$script.lua"]
+$scripts
 [smtp]
 max_connections_per_ip = 5000
 max_messages = 10000000
