@@ -1,5 +1,5 @@
--- Journaling: a copy of each mail from or to some people, or of all mail, goes to an archive mailbox, with the envelope in
--- header fields, since Bcc and lists do not show in To. Nobody who gets the mail sees any of it.
+-- Journaling: a copy of each mail from or to some people, or of all mail, goes to an archive mailbox, with the envelope
+-- in header fields, since Bcc and lists do not show in To. Nobody who gets the mail sees any of it.
 --
 -- Use it in postern.toml. The archive needs a mailbox, here or (with [relay] forward_aliases) elsewhere:
 --
@@ -10,8 +10,9 @@
 --   [pipeline]
 --   scripts = ["scripts/archive.lua"]
 --
--- The copy is committed with the mail: one 250 covers both, and when the archive cannot be written to, the client is told
--- to try again. Reports about the archive go to postmaster, never to those who wrote.
+-- The copy is committed with the mail: one 250 covers both, and when the archive cannot be written to, the client is
+-- told to try again; so it is as long as there is no such mailbox. Reports about the archive go to postmaster, never to
+-- those who wrote.
 
 local postern = require "postern"
 local match, act = postern.match, postern.act
@@ -50,8 +51,8 @@ end
 postern.pipeline "root" {
   { name = "loop", when = match.relay_limit(100), act.bounce("5.4.6", "mail loop") },   -- RFC 5321, section 6.3
 
-  -- First, so that no other rule has changed or taken anything. What rules bring in (this copy, mail of lists, notices) is
-  -- not archived again.
+  -- First, so that no other rule has changed or taken anything. What rules bring in (this copy, mail of lists, notices)
+  -- is not archived again.
   { name = "archive", when = -match.sent_by_mailet * is_concerned,
     write_envelope,
     act.redirect { to = ARCHIVE, sender = POSTMASTER, keep = true },

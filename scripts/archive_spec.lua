@@ -18,7 +18,8 @@ local function the_copy(result)
 end
 
 spec.case("mail for ann is archived with its envelope, and she sees nothing of it", function(t)
-  local r = t:mail { from = "x@far.example", to = { "ann@example.org", "ben@example.org" }, text = "To: <ann@example.org>\n\nhi\n" }
+  local r = t:mail { from = "x@far.example", to = { "ann@example.org", "ben@example.org" },
+           text = "To: <ann@example.org>\n\nhi\n" }
   r:expect_delivered():expect_no_header "X-Journal-To":expect_no_header "X-Journal-From"
   the_copy(r):expect_header("X-Journal-From", "<x@far.example>")
     :expect_header("X-Journal-To", "<ann@example.org>, <ben@example.org>")
@@ -42,7 +43,8 @@ end)
 spec.case("fields that a stranger made up are not in the archive", function(t)
   local r = t:mail { from = "x@far.example", to = "ann@example.org",
                      text = "X-Journal-From: <boss@example.org>\nX-Journal-User: boss\n\nhi\n" }
-  spec.equal(the_copy(r):expect_no_header("X-Journal-User").outcomes[1].header:find("boss", 1, true), nil, "the forged field")
+  spec.equal(the_copy(r):expect_no_header("X-Journal-User")
+    .outcomes[1].header:find("boss", 1, true), nil, "the forged field")
 end)
 
 spec.case("a mail with a thousand recipients is archived with all of them", function(t)
@@ -51,10 +53,12 @@ spec.case("a mail with a thousand recipients is archived with all of them", func
     many[i] = ("u%04d.%s@example.org"):format(i, ("x"):rep(50))
     t:account(many[i], many[i])
   end
-  local _, count = the_copy(t:mail { from = "x@far.example", to = many }).outcomes[1].header:gsub("%.x+@example%.org>", "")
+  local _, count = the_copy(t:mail { from = "x@far.example", to = many })
+    .outcomes[1].header:gsub("%.x+@example%.org>", "")
   spec.equal(count, 999, "recipients in the copy's header")
 end)
 
 spec.case("strangers do not relay, and their attempts are not archived", function(t)
-  t:mail { from = "ann@example.org", to = "y@other.example" }:expect_refused(550, "5.7.1"):expect_rule "gate":expect_brought(0)
+  t:mail { from = "ann@example.org", to = "y@other.example" }:expect_refused(550, "5.7.1"):expect_rule "gate"
+    :expect_brought(0)
 end)

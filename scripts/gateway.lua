@@ -1,4 +1,5 @@
--- A gateway in front of another mail server: it takes mail for your domains from the world, looks at it, and hands it on.
+-- A gateway in front of another mail server: it takes mail for your domains from the world, looks at it, and hands it
+-- on.
 --
 -- Use it in postern.toml:
 --

@@ -10,7 +10,8 @@ end)
 
 spec.case("mail for our domains goes to the server behind", function(t)
   t:dns("1.113.0.203" .. LIST, "A")
-  t:mail { from = "x@far.example", to = "anybody@example.org" }:expect_relayed { gateway = "10.0.0.25:25" }:expect_rule "inside"
+  t:mail { from = "x@far.example", to = "anybody@example.org" }:expect_relayed { gateway = "10.0.0.25:25" }
+    :expect_rule "inside"
 end)
 
 spec.case("a client on the list is refused, but may write to postmaster", function(t)
@@ -30,7 +31,8 @@ end)
 spec.case("the server behind sends to the world by MX, strangers do not", function(t)
   t:relay_network "10.0.0.0/24"
   t:dns("25.0.0.10" .. LIST, "A"):dns("1.113.0.203" .. LIST, "A")
-  t:mail { from = "ann@example.org", to = "x@far.example", client = { ip = "10.0.0.25" } }:expect_relayed():expect_rule "outside"
+  t:mail { from = "ann@example.org", to = "x@far.example", client = { ip = "10.0.0.25" } }:expect_relayed()
+    :expect_rule "outside"
   t:mail { from = "ann@example.org", to = "x@far.example" }:expect_refused(550, "5.7.1"):expect_rule "gate"
 end)
 

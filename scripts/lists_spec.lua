@@ -21,16 +21,19 @@ spec.case("a post goes to the members, with the fields of a list", function(t)
   local post = r.brought[1]
   post:expect_sender "crew-bounces@example.org":expect_delivered():expect_body "hello"
   post:to("ann@example.org"):expect_delivered("ann@example.org", "INBOX")
-  post:to("ben@example.org"):expect_header("Subject", "[crew] plan"):expect_header("List-Id", "The crew <crew.example.org>")
+  post:to("ben@example.org"):expect_header("Subject", "[crew] plan")
+    :expect_header("List-Id", "The crew <crew.example.org>")
     :expect_header("List-Post", "<mailto:crew@example.org>"):expect_header("Precedence", "list")
     :expect_header("List-Help", "<mailto:crew-owner@example.org?subject=help>")
-    :expect_header("List-Unsubscribe", "<mailto:crew-owner@example.org?subject=unsubscribe>"):expect_no_header "Reply-To"
+    :expect_header("List-Unsubscribe", "<mailto:crew-owner@example.org?subject=unsubscribe>")
+    :expect_no_header "Reply-To"
   spec.equal(#post.outcomes, 2, "who gets it (a writer gets nothing)")
 end)
 
 spec.case("somebody beside the list gets the mail as it was", function(t)
   t:account("zoe@example.org", "zoe@example.org")
-  local r = t:mail { from = "ann@example.org", to = { "crew@example.org", "zoe@example.org" }, client = as "ann", text = text() }
+  local r = t:mail { from = "ann@example.org", to = { "crew@example.org", "zoe@example.org" }, client = as "ann",
+           text = text() }
   r:to("zoe@example.org"):expect_delivered():expect_no_header "List-Id":expect_header("Subject", "plan")
   r:expect_brought(1)
 end)
@@ -44,7 +47,8 @@ spec.case("a tag, capitals and an alias lead to the same list", function(t)
 end)
 
 spec.case("strangers are refused at RCPT, and so are reports", function(t)
-  t:mail { from = "x@far.example", to = "crew@example.org" }:expect_refused(550, "5.7.2"):expect_stage "rcpt":expect_brought(0)
+  t:mail { from = "x@far.example", to = "crew@example.org" }:expect_refused(550, "5.7.2"):expect_stage "rcpt"
+    :expect_brought(0)
   t:mail { from = "", to = "crew@example.org" }:expect_refused(550, "5.7.2"):expect_stage "rcpt":expect_brought(0)
 end)
 
@@ -60,8 +64,14 @@ spec.case("a stranger who says that he is ann is refused; so is somebody in the 
   r:to("ann@example.org"):expect_delivered()
 end)
 
+spec.case("members of a domain of ours write only when they have logged in", function(t)
+  t:mail { from = "ben@example.org", to = "crew@example.org" }:expect_refused(550, "5.7.2")
+  t:mail { from = "ben@example.org", to = "crew@example.org", client = as "ben" }:expect_discarded "sent"
+end)
+
 spec.case("a writer writes, a reader does not", function(t)
-  t:mail { from = "robot@example.org", to = "crew@example.org", client = as "robot" }:expect_discarded "sent":expect_brought(1)
+  t:mail { from = "robot@example.org", to = "crew@example.org", client = as "robot" }:expect_discarded "sent"
+    :expect_brought(1)
   local r = t:mail { from = "ben@example.org", to = "friends@example.org", client = as "ben" }
   r.brought[1]:expect_header("Subject", "[to approve] a spec's mail")
 end)
@@ -69,7 +79,8 @@ end)
 spec.case("a stranger's mail to a moderated list goes to the moderator, and hers to all", function(t)
   local r = t:mail { from = "x@far.example", to = "friends@example.org" }
   r:expect_accepted():expect_brought(1)
-  r.brought[1]:expect_delivered("ann@example.org"):expect_no_header "List-Id":expect_sender "friends-bounces@example.org"
+  r.brought[1]:expect_delivered("ann@example.org"):expect_no_header "List-Id"
+    :expect_sender "friends-bounces@example.org"
   r = t:mail { from = "ann@example.org", to = "friends@example.org", client = as "ann" }
   spec.equal(#r.brought[1].outcomes, 2, "readers get it")
   r.brought[1]:expect_header("Reply-To", "friends@example.org"):expect_header("Subject", "a spec's mail")

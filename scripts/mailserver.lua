@@ -5,15 +5,15 @@
 --   [pipeline]
 --   scripts = ["scripts/mailserver.lua"]
 --
--- Who may send mail to the rest of the world is not decided here but by the relay gate ([relay] in postern.toml): people
--- who have logged in, and networks that you name. A script cannot open it, only narrow it.
+-- Who may send mail to the rest of the world is not decided here but by the relay gate ([relay] in postern.toml):
+-- people who have logged in, and networks that you name. A script cannot open it, only narrow it.
 
 local postern = require "postern"
 local match, act = postern.match, postern.act
 
 -- While a stranger's session waits for its answer to RCPT. What is refused here never becomes our mail, so that nothing
 -- must be bounced later. Unknown users and foreign domains are refused by the gate before this is asked.
-postern.on("rcpt", { role = "mx", name = "trap" }, function(session, rcpt)
+postern.on("rcpt", { role = "mx", name = "trap" }, function(_, rcpt)
   -- An address that nobody uses and that stands hidden in a web page: whoever writes to it collects addresses.
   if rcpt.user == "spamtrap" then
     return postern.reject(550, "5.7.1", "not accepted")

@@ -10,7 +10,8 @@ end)
 
 spec.case("mail for mailboxes here goes to INBOX, whatever its header says of itself", function(t)
   t:mail { from = "x@far.example", to = "ann@example.org" }:expect_delivered("ann@example.org", "INBOX")
-  t:mail { from = "x@far.example", to = "ann@example.org", text = "X-Spam: yes\n\nbuy\n" }:expect_delivered(nil, "INBOX")
+  t:mail { from = "x@far.example", to = "ann@example.org", text = "X-Spam: yes\n\nbuy\n" }
+    :expect_delivered(nil, "INBOX")
   t:mail { from = "", to = "ann@example.org" }:expect_delivered()
 end)
 

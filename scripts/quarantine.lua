@@ -1,5 +1,5 @@
--- What is suspicious waits for an operator, and is neither lost nor answered: dangerous attachments, strangers who write
--- in the name of your own domain, strangers with very many recipients. Mailboxes are here, as in mailserver.lua.
+-- What is suspicious waits for an operator, and is neither lost nor answered: dangerous attachments, strangers who
+-- write in the name of your own domain, strangers with very many recipients. Mailboxes are here, as in mailserver.lua.
 --
 -- Use it in postern.toml:
 --
@@ -16,15 +16,16 @@
 local postern = require "postern"
 local match, act = postern.match, postern.act
 
--- Domains in whose name no stranger writes.
-local OURS = postern.domainset { "example.org" }
+-- Domains in whose name no stranger writes, nor in that of names below them.
+local OURS = { "example.org" }
 
 -- Servers elsewhere that may all the same: mailing lists that your people write to, a newsletter service.
 local FRIENDS = { "192.0.2.25" }
 
 -- Programs and what starts them, also inside of zip archives.
-local DANGEROUS = { "*.exe", "*.scr", "*.com", "*.pif", "*.bat", "*.cmd", "*.js", "*.jse", "*.vbs", "*.vbe", "*.wsf", "*.hta",
-  "*.lnk", "*.msi", "*.jar", "*.ps1", "*.iso", "*.img", "*.vhd", "*.docm", "*.xlsm", "*.pptm", inside_zip = true }
+local DANGEROUS = { "*.exe", "*.scr", "*.com", "*.pif", "*.bat", "*.cmd", "*.js", "*.jse", "*.vbs", "*.vbe", "*.wsf",
+  "*.hta", "*.lnk", "*.msi", "*.jar", "*.ps1", "*.iso", "*.img", "*.vhd", "*.docm", "*.xlsm", "*.pptm",
+  inside_zip = true }
 
 -- More recipients than a stranger has at once.
 local MANY = 50
@@ -35,11 +36,12 @@ local stranger = match.all_of {
   -match.smtp_auth_successful, -match.smtp_is_auth_network, match.remote_addr_not_in_network(FRIENDS),
 }
 
--- Whom the reader sees: From and Sender, whatever the envelope says.
+-- Whom the reader sees, whatever the envelope says: From and Sender, with the name that stands beside the address.
 local function in_our_name(mail)
   for _, field in ipairs { "From", "Sender" } do
-    for _, who in ipairs(mail:addresses(field)) do
-      if who.domain and OURS:contains(who.domain) then return true end
+    local value = table.concat(mail:headers(field), "\n"):lower()
+    for _, domain in ipairs(OURS) do
+      if value:find("[@.]" .. domain:gsub("%p", "%%%0") .. "%f[^%w.-]") then return true end
     end
   end
   return false

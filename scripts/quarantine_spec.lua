@@ -17,14 +17,16 @@ spec.before(function(t)
 end)
 
 spec.case("harmless mail is delivered", function(t)
-  t:mail { from = "x@far.example", to = "ann@example.org", text = with_file "photo.jpg" }:expect_delivered("ann@example.org", "INBOX")
+  t:mail { from = "x@far.example", to = "ann@example.org", text = with_file "photo.jpg" }
+    :expect_delivered("ann@example.org", "INBOX")
 end)
 
 spec.case("dangerous attachments wait, in any case and whoever sends them", function(t)
   for _, name in ipairs { "invoice.exe", "INVOICE.PDF.JS", "run.lnk", "photo.jpg.scr" } do
     t:mail { from = "x@far.example", to = "ann@example.org", text = with_file(name) }:expect_quarantined "dangerous"
   end
-  t:mail { from = "ann@example.org", to = "x@far.example", client = ANN, text = with_file "a.exe" }:expect_quarantined "dangerous"
+  t:mail { from = "ann@example.org", to = "x@far.example", client = ANN, text = with_file "a.exe" }
+    :expect_quarantined "dangerous"
 end)
 
 spec.case("a dangerous name whose encoding hides it waits, too", function(t)
@@ -34,11 +36,14 @@ end)
 
 spec.case("strangers do not write in our name", function(t)
   for _, from in ipairs { "<ann@example.org>", "Ann <ANN@EXAMPLE.ORG>", "<x@far.example>, <ann@example.org>",
-                          "\"ann@example.org\" <boss@example.org>" } do
+                          "\"ann@example.org\" <x@far.example>",
+                          "ann@example.org <x@far.example>", "=?utf-8?Q?ann=40example.org?= <x@far.example>",
+                          "Boss <boss@hr.example.org>", "us: <ann@example.org>;" } do
     t:mail { from = "x@far.example", to = "ben@example.org", text = "From: " .. from .. "\nSubject: pay this\n\nnow\n" }
       :expect_quarantined "in our name":expect_rule "spoofed"
   end
-  t:mail { from = "ann@example.org", to = "ben@example.org", text = "From: <x@far.example>\nSender: <ann@example.org>\n\nhi\n" }
+  t:mail { from = "ann@example.org", to = "ben@example.org",
+           text = "From: <x@far.example>\nSender: <ann@example.org>\n\nhi\n" }
     :expect_quarantined "in our name"
 end)
 
@@ -46,12 +51,15 @@ spec.case("our own people do, and servers that may", function(t)
   t:relay_network "192.0.2.128/25"
   local text = "From: <ann@example.org>\nSubject: hi\n\nhi\n"
   t:mail { from = "ann@example.org", to = "ben@example.org", client = ANN, text = text }:expect_delivered()
-  t:mail { from = "list@far.example", to = "ben@example.org", client = { ip = "192.0.2.25" }, text = text }:expect_delivered()
-  t:mail { from = "ann@example.org", to = "ben@example.org", client = { ip = "192.0.2.130" }, text = text }:expect_delivered()
+  t:mail { from = "list@far.example", to = "ben@example.org", client = { ip = "192.0.2.25" }, text = text }
+    :expect_delivered()
+  t:mail { from = "ann@example.org", to = "ben@example.org", client = { ip = "192.0.2.130" }, text = text }
+    :expect_delivered()
 end)
 
 spec.case("a domain that only looks like ours is another's", function(t)
-  t:mail { from = "x@far.example", to = "ben@example.org", text = "From: <ann@example.org.far.example>\n\nhi\n" }:expect_delivered()
+  t:mail { from = "x@far.example", to = "ben@example.org", text = "From: <ann@example.org.far.example>\n\nhi\n" }
+    :expect_delivered()
 end)
 
 spec.case("very many recipients of a stranger wait", function(t)

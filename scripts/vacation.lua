@@ -3,9 +3,8 @@
 --
 -- Use it in postern.toml:
 --
---   [memory]                                          # remembers who has been answered, until a restart; [[redis]] with
---                                                     # [pipeline] kv remembers longer. Without a store nobody is answered.
 --   [pipeline]
+--   kv = "memory"                      # remembers who has been answered, until a restart; a [[redis]] remembers longer
 --   scripts = ["scripts/vacation.lua"]
 --
 -- Change the table and run `postern reload`. The texts may stand in a file beside the script just as well: see AWAY.

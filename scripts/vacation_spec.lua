@@ -12,8 +12,8 @@ spec.before(function(t)
   t:clock(postern.time.parse_rfc3339 "2026-12-24T12:00:00Z")
 end)
 
--- What the store says when it is asked, once, whether this sender has had an answer: the how-manieth it would be. The number in
--- the key belongs to the answer's text. An answer also needs a random number, for its Message-ID.
+-- What the store says when it is asked, once, whether this sender has had an answer: the how-manieth it would be. The
+-- number in the key belongs to the answer's text. An answer also needs a random number, for its Message-ID.
 local function count(t, sender, nth)
   if nth == 1 then t:answer("random", "", "0.5") end
   t:answer("kv.incr", 'memory "vacation/ann@example.org/5d81a33f/' .. sender .. '" +1 for 7d', tostring(nth))
@@ -24,7 +24,8 @@ spec.case("ann's mail is delivered, and answered in her words", function(t)
   local r = t:mail { from = "x@far.example", to = "ann@example.org", text = text() }
   r:expect_delivered("ann@example.org", "INBOX"):expect_brought(1)
   local answer = r.brought[1]:to "x@far.example"
-  answer:expect_relayed():expect_sender "":expect_body "I am away until 6 January":expect_header("Subject", "Auto: lunch?")
+  answer:expect_relayed():expect_sender "":expect_body "I am away until 6 January"
+    :expect_header("Subject", "Auto: lunch?")
     :expect_header("From", "ann@example.org"):expect_header("Auto-Submitted", "auto-replied (vacation)")
 end)
 
@@ -54,7 +55,8 @@ spec.case("lists, programs, reports and spam get no answer", function(t)
                             "X-Auto-Response-Suppress: All\n" } do
     t:mail { from = "x@far.example", to = "ann@example.org", text = text(fields) }:expect_delivered():expect_brought(0)
   end
-  for _, from in ipairs { "", "mailer-daemon@far.example", "crew-bounces@far.example", "owner-crew@far.example", "ann@example.org" } do
+  for _, from in ipairs { "", "mailer-daemon@far.example", "crew-bounces@far.example", "owner-crew@far.example",
+           "ann@example.org" } do
     t:mail { from = from, to = "ann@example.org", text = text() }:expect_delivered():expect_brought(0)
   end
 end)

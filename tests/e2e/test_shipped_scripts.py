@@ -1,4 +1,4 @@
-# ctest: timeout=300
+# ctest: timeout=600
 """The scripts that are shipped, as they are shipped: their specs pass, `postern check` has nothing against them, every
 recipe of the cookbook is accepted, and lists and vacation do in a running server what their specs say.
 """
