@@ -198,11 +198,16 @@ int print(lua_State* L) {
   return 0;
 }
 
+// An error is an exception of C++, which takes microseconds.
+constexpr std::int64_t kErrorSteps = 300;
+constexpr std::int64_t kProtectedSteps = 50;
+
 /// The message handler of xpcall. A call that is to end asks it nothing: the watch that ends the call does not look
 /// while it raises, so that a handler could run for ever there.
 int handle_message(lua_State* L) {
   const Fiber* fiber = ScriptState::of(L).current();
   if (fiber && fiber->doom != Doom::kNone) return 1;
+  ScriptState::charge(L, kErrorSteps);  // it may fail itself, and is called for that again
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 1);
@@ -212,6 +217,7 @@ int handle_message(lua_State* L) {
 /// Results of the called function stand above index 2, behind the `true` that was put there.
 int after_protected(lua_State* L, int status, lua_KContext) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;
+  ScriptState::charge(L, kErrorSteps);
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
   return 2;
@@ -219,6 +225,7 @@ int after_protected(lua_State* L, int status, lua_KContext) {
 
 int protected_call(lua_State* L) {
   luaL_checktype(L, 2, LUA_TFUNCTION);
+  ScriptState::charge(L, kProtectedSteps);
   const int arguments = lua_gettop(L) - 2;
   lua_pushvalue(L, 2);
   lua_pushcclosure(L, handle_message, 1);
@@ -230,10 +237,45 @@ int protected_call(lua_State* L) {
   return after_protected(L, lua_pcallk(L, arguments, LUA_MULTRET, 2, 0, after_protected), 0);
 }
 
+/// Results of the called function stand above index 1, where the `true` was put.
+int after_plain(lua_State* L, int status, lua_KContext) {
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+  ScriptState::charge(L, kErrorSteps);
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/// pcall
+int plain_call(lua_State* L) {
+  luaL_checkany(L, 1);
+  ScriptState::charge(L, kProtectedSteps);
+  lua_pushboolean(L, 1);
+  lua_insert(L, 1);
+  return after_plain(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, after_plain), 0);
+}
+
+int ipairs_step(lua_State* L) {
+  ScriptState::charge(L, 4);
+  const lua_Integer at = luaL_checkinteger(L, 2);
+  lua_pushinteger(L, static_cast<lua_Integer>(static_cast<lua_Unsigned>(at) + 1));
+  return lua_geti(L, 1, lua_tointeger(L, -1)) == LUA_TNIL ? 1 : 2;
+}
+
+int ipairs(lua_State* L) {
+  luaL_checkany(L, 1);
+  lua_settop(L, 1);
+  lua_pushcfunction(L, ipairs_step);
+  lua_insert(L, 1);
+  lua_pushinteger(L, 0);
+  return 3;
+}
+
 constexpr luaL_Reg kBase[] = {{"pairs", bound<pairs>},    {"next", bound<next>},   {"rawget", raw_get},
                               {"rawset", raw_set},        {"rawlen", raw_len},     {"setmetatable", set_metatable},
                               {"tostring", to_string},    {"print", bound<print>}, {"require", bound<require_script>},
-                              {"xpcall", protected_call}, {nullptr, nullptr}};
+                              {"xpcall", protected_call}, {"pcall", plain_call},   {"ipairs", ipairs},
+                              {nullptr, nullptr}};
 
 /// Keeps only `names` of the table at the top.
 void keep_only(lua_State* L, std::initializer_list<const char*> names) {
@@ -287,8 +329,7 @@ std::string_view push_text(lua_State* L, int index) {
 
 void open_base(lua_State* L) {
   luaL_requiref(L, "_G", luaopen_base, 0);
-  keep_only(
-      L, {"assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "select", "tonumber", "type", "_VERSION"});
+  keep_only(L, {"assert", "error", "getmetatable", "rawequal", "select", "tonumber", "type", "_VERSION"});
   luaL_setfuncs(L, kBase, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "_G");
@@ -321,6 +362,7 @@ void open_libraries(lua_State* L) {
   open_effects(L);
   open_rules(L);
   open_text(L);
+  open_text_guards(L);
   lua_settop(L, 0);
 }
 

@@ -10,6 +10,9 @@
 namespace postern::lua {
 namespace {
 
+constexpr std::int64_t kSwitchSteps = 50;  // of entering a coroutine
+constexpr std::int64_t kErrorSteps = 300;  // an error is an exception of C++, which takes microseconds
+
 enum class Way : lua_KContext { kResume, kWrap };
 
 lua_State* check_coroutine(lua_State* L, int index) {
@@ -22,7 +25,7 @@ enum class Ended : std::uint8_t { kReturned, kYielded, kAsked, kFailed };
 
 /// Runs `coroutine` until it ends, yields, or asks. `results` are on its stack then.
 Ended advance(lua_State* L, lua_State* coroutine, int arguments, int& results) {
-  ScriptState::charge(L, ScriptState::kCoroutineSlice);
+  ScriptState::charge(L, ScriptState::kCoroutineSlice + kSwitchSteps);
   Fiber& fiber = *ScriptState::of(L).current();
   const std::size_t before = fiber.requests.size();
   fiber.running = coroutine;
@@ -30,6 +33,7 @@ Ended advance(lua_State* L, lua_State* coroutine, int arguments, int& results) {
   const int status = lua_resume(coroutine, L, arguments, &results);
   fiber.running = L;
   ScriptState::raise_if_doomed(L);
+  ScriptState::tighten(L);
   if (status == LUA_OK) return Ended::kReturned;
   if (status != LUA_YIELD) return Ended::kFailed;
   return fiber.requests.size() > before ? Ended::kAsked : Ended::kYielded;
@@ -48,6 +52,7 @@ int step(lua_State* L, lua_State* coroutine, int arguments, Way way) {
     case Ended::kAsked:
       return lua_yieldk(L, 0, static_cast<lua_KContext>(way), go_on);
     case Ended::kFailed:
+      ScriptState::charge(L, kErrorSteps);
       if (way == Way::kResume) lua_pushboolean(L, 0);
       lua_xmove(coroutine, L, 1);
       return way == Way::kResume ? 2 : lua_error(L);

@@ -23,6 +23,8 @@ class LuaEngine final : public ScriptEngine {
   bool run_specs(const std::vector<std::string>& files, const std::function<std::unique_ptr<SpecWorld>()>& make_world,
                  SpecReport& report, Diagnostics& diagnostics) override;
 
+  std::string annotations(const RuleRegistry& registry) const override;  // annotations.cc
+
   /// Of a new configuration; states that were loaded before keep theirs.
   void configure(Limits limits, std::vector<std::filesystem::path> script_folders) {
     limits_ = limits;

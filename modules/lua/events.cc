@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "api.h"
 #include "bind.h"
 #include "objects.h"
 #include "postern/queue_event.h"
@@ -57,6 +58,7 @@ int event_index(lua_State* L) {
   const auto& handle = check_box<EventHandle>(L, 1);
   const QueueEvent& event = *handle.call(L).event;
   const std::string_view name = check_text(L, 2);
+  check_member(L, EventHandle::kName, name);
   if (name == "stage") return push(L, to_string(event.stage)), 1;
   if (name == "id") return push(L, event.id.to_string()), 1;
   if (name == "recipients") return push_event_recipients(L, handle);

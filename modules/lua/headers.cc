@@ -22,21 +22,21 @@ void check_header(lua_State* L, const Call& call) {
 
 namespace {
 
-constexpr std::int64_t kOctetsPerStep = 64;  // passed over while a field is looked for
-constexpr std::int64_t kAddressSteps = 25;   // one address taken apart
+constexpr std::int64_t kOctetsPerStep = 16;  // passed over while a field is looked for
+constexpr std::int64_t kAddressSteps = 40;   // one address taken apart
 constexpr std::size_t kShownValue = 500;     // octets of a new value in the trail
 
 HeaderBlock header_of(lua_State* L) {
   const Call& call = check_box<MailHandle>(L, 1).call(L);
   check_header(L, call);
   const std::string_view header = call.transaction->headers();
-  ScriptState::charge(L, static_cast<std::int64_t>(header.size()) / kOctetsPerStep + 1);
+  ScriptState::charge(L, static_cast<std::int64_t>(header.size()) / kOctetsPerStep + 15);
   return HeaderBlock(header);
 }
 
 /// Counts what decoding a value costs, and pushes it.
 void push_decoded(lua_State* L, const HeaderField& field) {
-  ScriptState::charge(L, static_cast<std::int64_t>(field.raw_value.size()) / 8 + 1);
+  ScriptState::charge(L, static_cast<std::int64_t>(field.raw_value.size()) / 4 + 10);
   push(L, field.decoded());
 }
 
@@ -167,7 +167,7 @@ std::string_view check_value(lua_State* L, int index) {
   luaL_argexpected(L, lua_type(L, index) == LUA_TSTRING || lua_type(L, index) == LUA_TNUMBER, index, "string");
   const std::string_view value = check_text(L, index);
   if (value.size() > kMaxFieldValue) luaL_argerror(L, index, "a header field holds at most 32 KiB");
-  ScriptState::charge(L, static_cast<std::int64_t>(value.size()) / 8 + 20);
+  ScriptState::charge(L, static_cast<std::int64_t>(value.size()) / 8 + 40);
   ScriptState::hold_memory(L, value.size());
   return value;
 }

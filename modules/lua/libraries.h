@@ -17,15 +17,16 @@ inline constexpr std::size_t kMaxTogether = 32;  ///< questions that one call ma
 
 void open_libraries(lua_State* L);
 
-void open_base(lua_State* L);        // base_library.cc
-void open_coroutines(lua_State* L);  // coroutine_library.cc: also postern.all
-void open_strings(lua_State* L);     // string_library.cc
-void open_tables(lua_State* L);      // table_library.cc
-void open_effects(lua_State* L);     // effects_library.cc: dns, log, clock, random, counter, math.random, os.time
-void open_verdicts(lua_State* L);    // verdicts.cc
-void open_objects(lua_State* L);     // objects.cc, addresses.cc: what hooks are handed
-void open_rules(lua_State* L);       // rules_library.cc: match, act, pipeline, on, waive
-void open_text(lua_State* L);        // text_library.h: re, ipset, domainset, map, json, base64, hex, hash, time
+void open_base(lua_State* L);         // base_library.cc
+void open_coroutines(lua_State* L);   // coroutine_library.cc: also postern.all
+void open_strings(lua_State* L);      // string_library.cc
+void open_tables(lua_State* L);       // table_library.cc
+void open_effects(lua_State* L);      // effects_library.cc: dns, log, clock, random, counter, math.random, os.time
+void open_verdicts(lua_State* L);     // verdicts.cc
+void open_objects(lua_State* L);      // objects.cc, addresses.cc: what hooks are handed
+void open_rules(lua_State* L);        // rules_library.cc: match, act, pipeline, on, waive
+void open_text_guards(lua_State* L);  // text_guards.cc: what of Lua's own takes as long as a text is
+void open_text(lua_State* L);         // text_library.h: re, ipset, domainset, map, json, base64, hex, hash, time
 
 /// Pushes the table `postern`.
 void push_postern(lua_State* L);

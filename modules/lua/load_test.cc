@@ -171,9 +171,9 @@ test.lua:15:12: error: unknown role "mix"
   15 | postern.on("rcpt", { rol = "mx", role = "mix" }, function() end)
      |            ^
   did you mean "mx"?
-test.lua:16:16: error: a waiver needs the code of a warning and a reason
+test.lua:16:15: error: a waiver needs the code of a warning and a reason
   16 | postern.waive("lint.x")
-     |                ^
+     |               ^
   postern.waive("lint.no_loop_guard", "the next server has one")
 test.lua:17:18: error: there is a pipeline "root" already, at test.lua:3:18
   17 | postern.pipeline "root" {}

@@ -2,6 +2,7 @@
 //
 // What does not exist yet at a stage, or no longer, raises and names the stage: a hook that reads a header at rcpt is
 // a mistake that must not look like a mail without that header.
+#include "api.h"
 #include "bind.h"
 #include "libraries.h"
 #include "objects.h"
@@ -90,6 +91,7 @@ int mail_index(lua_State* L) {
   const Call& call = handle.call(L);
   const Envelope& envelope = call.transaction->envelope;
   const std::string_view name = check_text(L, 2);
+  check_member(L, MailHandle::kName, name);
   if (push_method(L, kMethods, name) || push_method(L, kHeaderMethods, name) || push_method(L, kPartMethods, name))
     return 1;
   if (name == "sender") return push(L, envelope.sender.to_string()), 1;

@@ -36,7 +36,10 @@ void push_note(lua_State* L, const NoteValue& value) {
     push(L, std::get<std::string>(value));
 }
 
+constexpr std::int64_t kNoteSteps = 12;  // of one look or write
+
 int get(lua_State* L) {
+  ScriptState::charge(L, kNoteSteps);
   const Notes* notes = find_notes(L, check_box<NotesHandle>(L, 1), false);
   const std::string_view name = check_text(L, 2);
   const auto found = notes ? notes->find(name) : Notes::const_iterator();
@@ -66,6 +69,7 @@ NoteValue check_note(lua_State* L, int index) {
 }
 
 int set(lua_State* L) {
+  ScriptState::charge(L, kNoteSteps);
   const auto& handle = check_box<NotesHandle>(L, 1);
   const std::string_view name = check_text(L, 2);
   if (name.empty() || name.size() > kMaxNoteName)

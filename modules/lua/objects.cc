@@ -1,6 +1,7 @@
 // session and client.
 #include "objects.h"
 
+#include "api.h"
 #include "bind.h"
 #include "events.h"
 #include "libraries.h"
@@ -38,6 +39,7 @@ int session_index(lua_State* L) {
   const SessionState& session = *handle.call(L).session;
   const ClientInfo& client = session.client;
   const std::string_view name = check_text(L, 2);
+  check_member(L, SessionHandle::kName, name);
   if (name == "client") return push_box(L, ClientHandle{handle}), 1;
   if (name == "notes") return push_box(L, NotesHandle{handle, NotesHandle::Of::kSession, 0}), 1;
   if (name == "id") return push(L, session.id), 1;
@@ -71,6 +73,7 @@ int client_index(lua_State* L) {
   const auto& handle = check_box<ClientHandle>(L, 1);
   const ClientInfo& client = handle.call(L).session->client;
   const std::string_view name = check_text(L, 2);
+  check_member(L, ClientHandle::kName, name);
   if (name == "ip") return push_box(L, IpBox{client.ip}), 1;
   if (name == "port") return lua_pushinteger(L, client.port), 1;
   if (name == "local_ip") return push_box(L, IpBox{client.local_ip}), 1;

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "api.h"
 #include "bind.h"
 #include "libraries.h"
 
@@ -316,6 +317,7 @@ int part_index(lua_State* L) {
   const auto& handle = check_box<PartHandle>(L, 1);
   handle.call(L);
   const std::string_view name = check_text(L, 2);
+  check_member(L, PartHandle::kName, name);
   ScriptState::charge(L, 5);
   for (const auto& [method, function] : kMethods)
     if (name == method) return lua_pushcfunction(L, function), 1;

@@ -249,6 +249,7 @@ std::size_t Pattern::item_end(std::size_t p) {
 
 /// Behind the ']' of the set whose '[' is at `p`.
 std::size_t Pattern::set_end(std::size_t p) {
+  const std::size_t begin = p;
   ++p;
   if (p < pattern_.size() && pattern_[p] == '^') ++p;
   bool first = true;  // a ']' in front is an ordinary member
@@ -257,7 +258,7 @@ std::size_t Pattern::set_end(std::size_t p) {
     p += pattern_[p] == '%' ? 2 : 1;
   }
   if (p >= pattern_.size()) return malformed("malformed pattern (missing ']')");
-  return p + 1;
+  return step(static_cast<std::int64_t>((p - begin) / 4)) ? p + 1 : kNo;
 }
 
 bool Pattern::in_set(unsigned char c, std::size_t p, std::size_t last) const {
@@ -289,7 +290,7 @@ bool Pattern::fits(std::size_t s, std::size_t p, std::size_t next) {
     case '%':
       return in_class(c, pattern_[p + 1]);
     case '[':
-      return step(static_cast<std::int64_t>((next - p) / 16)) && in_set(c, p, next - 1);
+      return step(static_cast<std::int64_t>((next - p) / 4)) && in_set(c, p, next - 1);
     default:
       return pattern_[p] == static_cast<char>(c);
   }

@@ -1,4 +1,5 @@
 // Recipients, and the selections of them that matchers return.
+#include "api.h"
 #include "bind.h"
 #include "libraries.h"
 #include "objects.h"
@@ -29,6 +30,7 @@ int recipient_index(lua_State* L) {
   const auto& handle = check_box<RecipientHandle>(L, 1);
   const Recipient& recipient = recipient_of(L, handle);
   const std::string_view name = check_text(L, 2);
+  check_member(L, RecipientHandle::kName, name);
   const Address& address = recipient.address;
   if (name == "address") return push(L, address.to_string()), 1;
   if (name == "local_part") return push(L, address.local()), 1;

@@ -21,15 +21,17 @@ namespace {
 
 constexpr std::size_t kShownPattern = 60;       ///< octets of a wrong pattern in a message
 constexpr std::int64_t kCompileSteps = 1'000;   ///< of any pattern
+constexpr std::int64_t kSearchSteps = 12;       ///< of any search
 constexpr std::int64_t kOctetsPerStep = 256;    ///< that the automaton looks at in the time of one step
 constexpr std::int64_t kVisitsPerStep = 2'048;  ///< of instructions, should there be no automaton
-constexpr std::int64_t kCapturesPerStep = 64;   ///< visits while captures are found, which has no automaton
+constexpr std::int64_t kCapturesPerStep = 8;    ///< visits while captures are found, which has no automaton
 
 struct RegexBox {
   static constexpr const char* kName = "re";
   std::unique_ptr<const RE2> re;
   std::int64_t program = 0;  ///< instructions
   bool utf8 = true;
+  bool bounded = false;  ///< no match is longer than the program has instructions
 };
 
 using Groups = std::vector<re2::StringPiece>;
@@ -93,6 +95,7 @@ int make_regex(lua_State* L) {
   }
   if (box.re->NumberOfCapturingGroups() > kMaxRegexGroups)
     refuse(L, pattern, fmt::format("the pattern has more than {} captures", kMaxRegexGroups));
+  box.bounded = pattern.find_first_of("*+") == pattern.npos && pattern.find(",}") == pattern.npos;
   box.program = std::max(box.re->ProgramSize(), box.re->ReverseProgramSize());
   ScriptState::charge(L, box.program / 4);
   push_box(L, std::move(box));
@@ -101,16 +104,21 @@ int make_regex(lua_State* L) {
 
 // ---- searching ----
 
-/// One search from octet `at` on; with `groups`, their places. Counts what it may cost.
-bool search(lua_State* L, const RegexBox& box, std::string_view text, std::size_t at, Groups* groups) {
-  const auto left = static_cast<std::int64_t>(text.size() - at);
-  ScriptState::charge(L, 4 + left / kOctetsPerStep + left * box.program / kVisitsPerStep);
-  if (!box.re->Match(piece(text), at, text.size(), RE2::UNANCHORED, groups ? groups->data() : nullptr,
-                     groups ? static_cast<int>(groups->size()) : 0))
+/// One search from octet `at` on; with `groups`, their places. Counts what it may cost, when it may look at `unpaid`
+/// octets that nobody has paid for.
+bool search(lua_State* L, const RegexBox& box, std::string_view text, std::size_t at, Groups* groups,
+            std::size_t unpaid) {
+  const auto octets = static_cast<std::int64_t>(unpaid);
+  ScriptState::charge(L, kSearchSteps + octets / kOctetsPerStep + octets * box.program / kVisitsPerStep);
+  if (!box.re->Match(piece(text), at, text.size(), RE2::UNANCHORED, groups ? groups->data() : nullptr, groups ? 1 : 0))
     return false;
-  if (groups && groups->size() > 1)
-    ScriptState::charge(L, static_cast<std::int64_t>(groups->front().size()) * box.program / kCapturesPerStep);
-  return true;
+  if (!groups || groups->size() == 1) return true;
+  // Where it matches is known; finding the captures in there takes much longer, and is paid for before.
+  const auto begin = static_cast<std::size_t>(groups->front().data() - text.data());
+  const std::size_t size = groups->front().size();
+  ScriptState::charge(L, static_cast<std::int64_t>(size) * box.program / kCapturesPerStep);
+  return box.re->Match(piece(text), begin, begin + size, RE2::ANCHOR_BOTH, groups->data(),
+                       static_cast<int>(groups->size()));
 }
 
 Groups groups_of(const RegexBox& box) {
@@ -142,14 +150,15 @@ std::size_t offset_of(lua_Integer position, std::size_t size) {
 
 int regex_test(lua_State* L) {
   const RegexBox& box = check_box<RegexBox>(L, 1);
-  return lua_pushboolean(L, search(L, box, check_text(L, 2), 0, nullptr)), 1;
+  const std::string_view text = check_text(L, 2);
+  return lua_pushboolean(L, search(L, box, text, 0, nullptr, text.size())), 1;
 }
 
 int regex_match(lua_State* L) {
   const RegexBox& box = check_box<RegexBox>(L, 1);
   const std::string_view text = check_text(L, 2);
   Groups groups = groups_of(box);
-  if (!search(L, box, text, 0, &groups)) return lua_pushnil(L), 1;
+  if (!search(L, box, text, 0, &groups, text.size())) return lua_pushnil(L), 1;
   return push_groups(L, groups, true);
 }
 
@@ -159,7 +168,7 @@ int regex_find(lua_State* L) {
   const std::string_view text = check_text(L, 2);
   const std::size_t start = offset_of(luaL_optinteger(L, 3, 1), text.size());
   Groups groups = groups_of(box);
-  if (start > text.size() || !search(L, box, text, start, &groups)) return lua_pushnil(L), 1;
+  if (start > text.size() || !search(L, box, text, start, &groups, text.size() - start)) return lua_pushnil(L), 1;
   const auto begin = static_cast<lua_Integer>(groups[0].data() - text.data());
   lua_pushinteger(L, begin + 1);
   lua_pushinteger(L, begin + static_cast<lua_Integer>(groups[0].size()));
@@ -229,10 +238,15 @@ int regex_gsub(lua_State* L) {
   lua_Integer count = 0;
   std::size_t at = 0;
   std::size_t last = text.npos;  ///< where the last match ended: an empty one may not follow right there
-  while (count < limit && at <= text.size() && search(L, box, text, at, &groups)) {
+  // Behind a match of a bounded pattern the automaton stops soon, so that the text is paid for once; another pattern
+  // may look at all the rest for each match.
+  std::size_t unpaid = text.size();
+  while (count < limit && at <= text.size() && search(L, box, text, at, &groups, unpaid)) {
     const auto begin = static_cast<std::size_t>(groups[0].data() - text.data());
     luaL_addlstring(&out, text.data() + at, begin - at);
     at = begin + groups[0].size();
+    const std::size_t rest = text.size() - at;
+    unpaid = box.bounded ? std::min(rest, static_cast<std::size_t>(box.program)) : rest;
     if (groups[0].empty() && begin == last) {
       if (at >= text.size()) break;
       const std::size_t size = character_size(box, text, at);

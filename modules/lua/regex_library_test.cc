@@ -144,5 +144,14 @@ TEST_CASE("garbage patterns on garbage texts end, well or refused") {
   CHECK(good > 300);
 }
 
+TEST_CASE("gsub of many short matches pays for its text once") {
+  World world;
+  CHECK(world.eval("local new, count = postern.re('[0-9]x'):gsub(('1x'):rep(20000), 'y') return count") == "is 20000");
+  CHECK(world.eval("local new, count = postern.re('[0-9]{1,2}x?'):gsub(('12'):rep(20000), 'y') return count") ==
+        "is 20000");
+  // Each match may look at all that follows it: this one pays for that.
+  CHECK(world.eval("return postern.re('a(.*b)?'):gsub(('a'):rep(100000), 'y')").starts_with("script.instructions"));
+}
+
 }  // namespace
 }  // namespace postern::lua

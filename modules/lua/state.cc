@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <new>
 
 #include "bind.h"
@@ -75,6 +76,7 @@ void* ScriptState::allocate(void* self, void* block, std::size_t old_size, std::
     return nullptr;
   }
   Fiber* fiber = static_cast<ScriptState*>(self)->current_;
+  if (!block && old_size == LUA_TSTRING && new_size > kLargeBlock && fiber) notice_large(*fiber, new_size);
   const std::size_t held = block ? old_size : 0;
   if (fiber && new_size > held) {
     if (new_size - held > fiber->memory) {
@@ -106,7 +108,11 @@ void ScriptState::count(lua_State* L, lua_Debug*) {
   Fiber* fiber = of(L).current_;
   if (!fiber) return;
   if (fiber->doom == Doom::kNone) {
-    fiber->instructions -= L == fiber->thread ? kSlice : kCoroutineSlice;
+    fiber->instructions -= lua_gethookcount(L);
+    if (fiber->slice < kSlice) {
+      meter(*fiber);
+      tighten(L);
+    }
     if (fiber->instructions < 0)
       fiber->doom = Doom::kInstructions;
     else if (late(*fiber))
@@ -115,13 +121,53 @@ void ScriptState::count(lua_State* L, lua_Debug*) {
   if (fiber->doom != Doom::kNone) raise(L, fiber->doom);
 }
 
+namespace {
+
+std::chrono::nanoseconds thread_time() noexcept {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
+
+void ScriptState::notice_large(Fiber& fiber, std::size_t size) noexcept {
+  const int slice = size > kHugeBlock ? kHugeSlice : kLargeSlice;
+  if (slice >= fiber.slice) return;
+  if (fiber.slice >= kSlice) begin_meter(fiber);
+  fiber.slice = slice;
+  if (fiber.running && fiber.doom == Doom::kNone) lua_sethook(fiber.running, count, LUA_MASKCOUNT, slice);
+}
+
+void ScriptState::begin_meter(Fiber& fiber) noexcept {
+  fiber.metered = std::chrono::steady_clock::now();
+  fiber.metered_cpu = thread_time();
+  fiber.metered_steps = fiber.instructions;
+}
+
+/// The thread's time is asked for only when the steps took longer than they may by the clock on the wall, which is
+/// cheap to read: a machine under load changes nothing about what is charged.
+void ScriptState::meter(Fiber& fiber) {
+  const std::int64_t steps = fiber.metered_steps - fiber.instructions;
+  if (std::chrono::steady_clock::now() - fiber.metered < kStepTime * steps) return;
+  const std::int64_t paid_for = (thread_time() - fiber.metered_cpu) / kStepTime;
+  if (paid_for > steps) fiber.instructions -= paid_for - steps;
+  begin_meter(fiber);
+}
+
 bool ScriptState::late(const Fiber& fiber) {
   return std::chrono::steady_clock::now() - fiber.resumed > fiber.wall_clock;
 }
 
 void ScriptState::watch(lua_State* L, int slice) {
   const Fiber* fiber = of(L).current_;
-  lua_sethook(L, count, LUA_MASKCOUNT, fiber && fiber->doom != Doom::kNone ? 1 : slice);
+  const bool doomed = fiber && fiber->doom != Doom::kNone;
+  lua_sethook(L, count, LUA_MASKCOUNT, doomed ? 1 : fiber ? std::min(slice, fiber->slice) : slice);
+}
+
+void ScriptState::tighten(lua_State* L) {
+  const Fiber* fiber = of(L).current_;
+  if (fiber && fiber->doom == Doom::kNone && lua_gethookcount(L) > fiber->slice) watch(L, fiber->slice);
 }
 
 void ScriptState::charge(lua_State* L, std::int64_t steps) {
@@ -176,6 +222,7 @@ Fiber& ScriptState::acquire() {
   fiber.instructions = limits_.instructions;
   fiber.memory = limits_.memory;
   fiber.wall_clock = limits_.wall_clock;
+  fiber.slice = slice_;
   fiber.doom = Doom::kNone;
   return fiber;
 }
@@ -203,6 +250,7 @@ void ScriptState::abandon(Fiber& fiber) {
 int ScriptState::resume(Fiber& fiber, int arguments, int& results) {
   fiber.resumed = std::chrono::steady_clock::now();
   fiber.running = fiber.thread;
+  if (fiber.slice < kSlice) begin_meter(fiber);  // what others did while the call waited is not its affair
   current_ = &fiber;
   watch(fiber.thread, kSlice);
   const int status = lua_resume(fiber.thread, nullptr, arguments, &results);
@@ -221,6 +269,7 @@ void ScriptState::begin_load(Loader& loader) {
   load_fiber_.wall_clock = kLoadLimits.wall_clock;
   load_fiber_.resumed = std::chrono::steady_clock::now();
   load_fiber_.doom = Doom::kNone;
+  load_fiber_.slice = kSlice;
   current_ = &load_fiber_;
   watch(main_, kSlice);
 }
@@ -229,11 +278,13 @@ void ScriptState::begin_freeze() {
   load_fiber_.instructions = kLoadLimits.instructions;
   load_fiber_.memory = kLoadLimits.memory;
   load_fiber_.resumed = std::chrono::steady_clock::now();
+  if (load_fiber_.slice < kSlice) begin_meter(load_fiber_);
 }
 
 void ScriptState::end_load() {
   loader_ = nullptr;
   current_ = nullptr;
+  slice_ = load_fiber_.slice;
   lua_sethook(main_, nullptr, 0, 0);
 }
 

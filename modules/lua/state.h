@@ -7,7 +7,9 @@
 //
 // Limits are those of the call: instructions (with a hook that fires at every one of them once they are used up, so
 // that no pcall swallows it), octets allocated (all of them, whether dropped again or not, so that it does not depend
-// on the collector), and time.
+// on the collector), and time. An instruction that compares a long string takes as long as that is,
+// and the hook learns of it only afterwards: a call that has such is looked at more often, and pays for the
+// processor's time in steps where they took longer than kStepTime each.
 //
 // Owner:  RuleSet::engine; each Run holds a share, so that an old epoch ends with its last call.
 // Thread: made where scripts are loaded, then its worker's alone.
@@ -15,6 +17,7 @@
 
 #include <lua.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -35,6 +38,17 @@ struct Limits {
 };
 /// Loading runs once, on files that the administrator wrote.
 inline constexpr Limits kLoadLimits{100'000'000, std::size_t{512} << 20, std::chrono::seconds(30)};
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define POSTERN_LUA_SLOW_BUILD 1
+#endif
+#endif
+#ifdef POSTERN_LUA_SLOW_BUILD
+inline constexpr std::chrono::nanoseconds kStepTime{2000};
+#else
+inline constexpr std::chrono::nanoseconds kStepTime{32};  ///< what a step may take, where steps are metered
+#endif
 
 /// Why a call must end.
 enum class Doom : std::uint8_t { kNone, kInstructions, kMemory, kTime };
@@ -77,15 +91,24 @@ struct Fiber {
   Doom doom = Doom::kNone;
   Duration wall_clock{};
   std::chrono::steady_clock::time_point resumed{};
+  int slice = 0;  ///< instructions between two looks at the limits; fewer once there are large blocks
+  /// Since when the processor's time is counted, and how many steps were left then; see ScriptState::meter().
+  std::chrono::steady_clock::time_point metered{};
+  std::chrono::nanoseconds metered_cpu{};
+  std::int64_t metered_steps = 0;
   std::vector<Request> requests;   ///< made since the last resume
   std::vector<DnsAnswer> answers;  ///< to the requests before it
 };
 
 class ScriptState : public std::enable_shared_from_this<ScriptState> {
  public:
-  static constexpr int kSlice = 200;                 ///< instructions between two looks at the limits
-  static constexpr int kCoroutineSlice = 100;        ///< the same inside a script's own coroutines
-  static constexpr std::size_t kMaxIdleFibers = 64;  ///< kept for the next calls
+  static constexpr int kSlice = 200;                     ///< instructions between two looks at the limits
+  static constexpr int kCoroutineSlice = 100;            ///< the same inside a script's own coroutines
+  static constexpr std::size_t kLargeBlock = 4 * 1024;   ///< octets of a string; with one instructions are metered
+  static constexpr int kLargeSlice = 50;                 ///< instructions between two looks then
+  static constexpr std::size_t kHugeBlock = 256 * 1024;  ///< octets
+  static constexpr int kHugeSlice = 4;                   ///< the same with one of those
+  static constexpr std::size_t kMaxIdleFibers = 64;      ///< kept for the next calls
 
   explicit ScriptState(Limits limits);
   ~ScriptState();
@@ -110,6 +133,8 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   static void raise_if_doomed(lua_State* L);
   /// The running thread's hook, at its start and when a script's coroutine is entered.
   static void watch(lua_State* L, int slice);
+  /// The hook of a thread that goes on, whose coroutine may have made the call's first long string.
+  static void tighten(lua_State* L);
 
   /// The call that runs now, or an error that names what was tried.
   static Fiber& in_call(lua_State* L, const char* what);
@@ -127,6 +152,9 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   /// The declaration of act.relay, which knows the words that a hook at route may set; nothing: there is none.
   const ActionDeclaration* relay() const { return relay_; }
   StructureCache& structures() { return structures_; }
+  /// Lua's own function behind a guard; see text_guards.cc.
+  static constexpr std::size_t kGuardedFunctions = 12;
+  lua_CFunction& guarded_function(std::size_t which) { return guarded_[which]; }
   Doom load_doom() const { return load_fiber_.doom; }
 
   /// Runs `fiber`, which must be this state's, until it ends or waits. Never throws what Lua throws.
@@ -138,6 +166,9 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   static int panic(lua_State* L);
   [[noreturn]] static void raise(lua_State* L, Doom doom);
   static bool late(const Fiber& fiber);
+  static void notice_large(Fiber& fiber, std::size_t size) noexcept;
+  static void begin_meter(Fiber& fiber) noexcept;
+  static void meter(Fiber& fiber);
   void open();
 
   Limits limits_;
@@ -149,6 +180,8 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   std::vector<std::unique_ptr<Fiber>> fibers_;  ///< all that were made; objects in Lua point to them
   std::vector<Fiber*> idle_;
   StructureCache structures_;
+  std::array<lua_CFunction, kGuardedFunctions> guarded_{};
+  int slice_ = kSlice;           ///< of calls: fewer when scripts keep large ones
   int doom_texts_[4] = {};       ///< of calls
   int load_doom_texts_[4] = {};  ///< of loading, whose limits are others
 };

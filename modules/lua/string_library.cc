@@ -13,6 +13,8 @@ int format_string(lua_State* L);  // format.cc
 
 namespace {
 
+constexpr std::int64_t kPatternSteps = 6;  // of any search
+
 /// Steps of one pattern function: taken off the call's when it ends.
 class Budget {
  public:
@@ -22,7 +24,7 @@ class Budget {
   void settle(const Pattern& pattern) {
     const std::int64_t used = given_ - left_;
     given_ = left_;
-    ScriptState::charge(L_, pattern.fault() == PatternFault::kSteps ? LUA_MAXINTEGER : used / 4);
+    ScriptState::charge(L_, pattern.fault() == PatternFault::kSteps ? LUA_MAXINTEGER : kPatternSteps + used / 4);
     if (pattern.fault() == PatternFault::kDepth) luaL_error(L_, "pattern too complex");
     if (pattern.fault() == PatternFault::kMalformed) luaL_error(L_, "%s", pattern.what());
   }
@@ -189,14 +191,17 @@ int gsub(lua_State* L) {
   while (count < limit) {
     Budget budget(L);
     Pattern pattern(wanted, subject, budget.left());
-    const bool found = pattern.match_at(at);
+    std::size_t begin = at;
+    const bool found = pattern.find(at, begin);
     budget.settle(pattern);
-    if (found && pattern.end() != last) {
+    if (!found) break;
+    luaL_addlstring(&out, subject.data() + at, begin - at);
+    at = begin;
+    if (pattern.end() != last) {
       ++count;
-      ScriptState::charge(L, 2);
-      replace(L, &out, pattern, subject, at);
+      replace(L, &out, pattern, subject, begin);
       at = last = pattern.end();
-    } else if (at < subject.size()) {
+    } else if (at < subject.size()) {  // an empty match where the last one ended
       luaL_addchar(&out, subject[at]);
       ++at;
     } else {
@@ -222,10 +227,10 @@ int rep(lua_State* L) {
   luaL_Buffer out;
   char* to = luaL_buffinitsize(L, &out, size);  // what is too much for the call's memory ends here
   ScriptState::charge(L, static_cast<std::int64_t>(size / 256));
-  for (lua_Integer i = 0; i < count; ++i) {
-    to = std::ranges::copy(text, to).out;
-    if (i + 1 < count) to = std::ranges::copy(separator, to).out;
-  }
+  // What is there is doubled until it is all: short texts are not copied one by one.
+  std::size_t done = std::min(unit, size);
+  std::ranges::copy(separator.substr(0, done - text.size()), std::ranges::copy(text, to).out);
+  for (; done < size; done += std::min(done, size - done)) std::copy_n(to, std::min(done, size - done), to + done);
   luaL_pushresultsize(&out, size);
   return 1;
 }
