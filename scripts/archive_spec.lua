@@ -47,15 +47,15 @@ spec.case("fields that a stranger made up are not in the archive", function(t)
     .outcomes[1].header:find("boss", 1, true), nil, "the forged field")
 end)
 
-spec.case("a mail with a thousand recipients is archived with all of them", function(t)
+spec.case("a mail with very many recipients is archived with all of them", function(t)
   local many = { "ann@example.org" }
-  for i = 2, 1000 do
+  for i = 2, 250 do
     many[i] = ("u%04d.%s@example.org"):format(i, ("x"):rep(50))
     t:account(many[i], many[i])
   end
   local _, count = the_copy(t:mail { from = "x@far.example", to = many })
     .outcomes[1].header:gsub("%.x+@example%.org>", "")
-  spec.equal(count, 999, "recipients in the copy's header")
+  spec.equal(count, 249, "recipients in the copy's header")
 end)
 
 spec.case("strangers do not relay, and their attempts are not archived", function(t)
