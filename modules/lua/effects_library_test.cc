@@ -135,7 +135,8 @@ TEST_CASE("a script posts a body with its type") {
 TEST_CASE("misspelt options and wrong types are errors of the script") {
   AskingWorld world;
   CHECK(world.ask("return postern.http.get('u', { time = 1 })").find("no option 'time'") != std::string::npos);
-  CHECK(world.ask("return postern.http.get('u', { timout = 1 })").find("did you mean \"timeout\"?") != std::string::npos);
+  CHECK(world.ask("return postern.http.get('u', { timout = 1 })").find("did you mean \"timeout\"?") !=
+        std::string::npos);
   CHECK(world.ask("return postern.http.get('u', { body = 'x' })").find("no option 'body'") != std::string::npos);
   CHECK(world.ask("return postern.http.get('u', { timeout = 'soon' })").find("10m") != std::string::npos);
   CHECK(world.ask("return postern.http.get('u', { max_size = 'big' })").find("10 KiB") != std::string::npos);

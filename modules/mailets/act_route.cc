@@ -100,12 +100,13 @@ void declare_routes(RuleRegistry& rules) {
                   {"flags", "list of strings", "flags and keywords that the mail gets"}},
                  deliver);
   static const std::string kWords = fmt::format("{}", fmt::join(kTlsWords, ", "));
-  declare_action(rules, "relay", "Sends on to the recipients' domains.", "act.relay { tls = \"dane\" }",
-                 "relay.denied: the gate did not let the recipient out",
-                 {{"gateway", "host, host:port or name of a [[delivery.route]]", "send there instead of to the domain's MX"},
-                  {"tls", "string", kWords},
-                  {"source", "IP address", "address to connect from"}},
-                 relay);
+  declare_action(
+      rules, "relay", "Sends on to the recipients' domains.", "act.relay { tls = \"dane\" }",
+      "relay.denied: the gate did not let the recipient out",
+      {{"gateway", "host, host:port or name of a [[delivery.route]]", "send there instead of to the domain's MX"},
+       {"tls", "string", kWords},
+       {"source", "IP address", "address to connect from"}},
+      relay);
   declare_action(rules, "discard", "Ends the mail without delivering it; the trail keeps the reason.",
                  "act.discard \"honeypot\"", "none", {{"reason", "string", "for the trail", true, 0}},
                  [](Arguments& arguments) {
