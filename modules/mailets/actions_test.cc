@@ -72,6 +72,23 @@ TEST_CASE("header mailets edit what they say and leave the rest as it came") {
                       [](const TrailEntry& e) { return e.kind == TrailEntry::Kind::kEdit; }) == 4);
 }
 
+TEST_CASE("a name in a field is encoded, its address or id is not") {
+  Mail m("Subject: x\r\n");
+  REQUIRE(m.act("set_header", list("List-Id", "Die Größe <crew.example.org>")));
+  REQUIRE(m.act("set_header", list("Cc", "Jörg <j@example.org>, Ünal <u@example.org>, <z@example.org>")));
+  REQUIRE(m.act("set_header", list("X-Text", " größer, <als>")));
+  const std::string after = m.header_after();
+  const HeaderBlock header(after);
+  CHECK(header.value("List-Id").ends_with("?= <crew.example.org>"));
+  CHECK(header.decoded("List-Id") == "Die Größe <crew.example.org>");
+  const auto cc = parse_address_list(header.value("Cc")).items;
+  REQUIRE(cc.size() == 3);
+  CHECK(cc[0].address()->to_string() == "j@example.org");
+  CHECK(decode_words(cc[1].name) == "Ünal");
+  CHECK(cc[1].address()->to_string() == "u@example.org");
+  CHECK(header.decoded("X-Text") == "größer, <als>");
+}
+
 TEST_CASE("a field that an earlier rule added can be taken out again") {
   Mail m("X-Journal-To: forged@example.org\r\nSubject: x\r\n");
   REQUIRE(m.act("set_header", list("X-Journal-To", "bcc@example.org")));
