@@ -204,6 +204,9 @@ TEST_CASE("edits leave the octets of other fields as they are") {
   CHECK(edited("for i = 1, 2000 do mail:add_header('X-A', 'b') end").find("too many header edits") !=
         std::string::npos);
   CHECK(edited("mail:add_header('X-A', 'a\\r\\nBcc: evil@x')").find("\nBcc") == std::string::npos);
+  CHECK(edited("mail:add_header('X-A', '<a\\r\\nBcc: b>\\r\\nBcc: <evil@x>')").find("\nBcc") == std::string::npos);
+  CHECK(edited("mail:add_header('Cc', 'é <a@b.example>, <c@d.example>')") ==
+        before + "Cc: =?utf-8?b?w6k=?= <a@b.example>, <c@d.example>\r\n");
 }
 
 TEST_CASE("the envelope with all that MAIL and RCPT said") {

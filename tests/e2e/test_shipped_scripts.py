@@ -124,7 +124,10 @@ CASES = {
   FROM_ANN(t, "all@example.org"):expect_delivered()""",
     16: """FROM_ANN(t, "x@far.example"):expect_relayed():expect_body "1 Main Street"
   STRANGER(t):expect_body "hello" """,
-    17: """FROM_ANN(t, "x@far.example", "From: Ann <ann@pc7.example.org>\\n\\n"):expect_header("From", "Ann <ann@example.org>")""",
+    17: """FROM_ANN(t, "x@far.example", "From: Ann <ann@pc7.example.org>\\n\\n"):expect_header("From", "Ann <ann@example.org>")
+  local header = FROM_ANN(t, "x@far.example", "From: =?utf-8?Q?J=C3=B6rg?= <j@pc7.example.org>\\n\\n")
+    :expect_header("From", "Jörg <j@example.org>").outcomes[1].header
+  assert(header:find("<j@example.org>", 1, true), "the address is not encoded")""",
     18: """STRANGER(t, nil, "Subject: LOTTERY\\n\\n"):expect_delivered(nil, "Junk")
   STRANGER(t):expect_delivered(nil, "INBOX")""",
     19: """STRANGER(t, nil, FILE "a.EXE"):expect_refused(550, "5.7.1")
