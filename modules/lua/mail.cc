@@ -113,10 +113,15 @@ int mail_index(lua_State* L) {
   return no_field(L, MailHandle::kName, name);
 }
 
+int mail_set(lua_State* L) {
+  return luaL_error(L, "mail.%s cannot be set; mail.notes keeps what a script wants, mail:set_header edits the header",
+                    std::string(check_text(L, 2)).c_str());
+}
+
 }  // namespace
 
 void open_mail(lua_State* L) {
-  constexpr luaL_Reg kMail[] = {{"__index", bound<mail_index>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kMail[] = {{"__index", bound<mail_index>}, {"__newindex", bound<mail_set>}, {nullptr, nullptr}};
   define_box<MailHandle>(L, kMail);
 }
 

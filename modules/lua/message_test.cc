@@ -209,6 +209,12 @@ TEST_CASE("edits leave the octets of other fields as they are") {
         before + "Cc: =?utf-8?b?w6k=?= <a@b.example>, <c@d.example>\r\n");
 }
 
+TEST_CASE("what a mail was sent with cannot be assigned") {
+  MessageWorld world;
+  CHECK(world.at("message", "mail.sender = 'x@y.example'").contains("mail.sender cannot be set"));
+  CHECK(world.at("message", "mail.recipients[1].address = 'x@y.example'").contains("recipient.address cannot be set"));
+}
+
 TEST_CASE("the envelope with all that MAIL and RCPT said") {
   MessageWorld world;
   Envelope& envelope = world.mail.envelope;

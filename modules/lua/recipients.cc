@@ -54,6 +54,12 @@ int recipient_index(lua_State* L) {
   return no_field(L, "recipient", name);
 }
 
+int recipient_set(lua_State* L) {
+  return luaL_error(L,
+                    "recipient.%s cannot be set; act.rewrite and act.forward give mail to others, notes keep the rest",
+                    std::string(check_text(L, 2)).c_str());
+}
+
 int recipient_text(lua_State* L) {
   push(L, recipient_of(L, check_box<RecipientHandle>(L, 1)).address.to_string());
   return 1;
@@ -105,8 +111,10 @@ int recipients_where(lua_State* L) {
 }
 
 void open_recipients(lua_State* L) {
-  constexpr luaL_Reg kRecipient[] = {
-      {"__index", bound<recipient_index>}, {"__tostring", bound<recipient_text>}, {nullptr, nullptr}};
+  constexpr luaL_Reg kRecipient[] = {{"__index", bound<recipient_index>},
+                                     {"__newindex", bound<recipient_set>},
+                                     {"__tostring", bound<recipient_text>},
+                                     {nullptr, nullptr}};
   constexpr luaL_Reg kSelection[] = {
       {"__len", selection_length}, {"__tostring", bound<selection_text>}, {nullptr, nullptr}};
   define_box<RecipientHandle>(L, kRecipient);
