@@ -200,7 +200,7 @@ int print(lua_State* L) {
 
 // An error is an exception of C++, which takes microseconds.
 constexpr std::int64_t kErrorSteps = 300;
-constexpr std::int64_t kProtectedSteps = 50;
+constexpr std::int64_t kProtectedSteps = 90;
 
 /// The message handler of xpcall. A call that is to end asks it nothing: the watch that ends the call does not look
 /// while it raises, so that a handler could run for ever there.

@@ -10,6 +10,7 @@
 namespace postern::lua {
 namespace {
 
+constexpr std::int64_t kMakeSteps = 60;    // of making one, and of its collection
 constexpr std::int64_t kSwitchSteps = 50;  // of entering a coroutine
 constexpr std::int64_t kErrorSteps = 300;  // an error is an exception of C++, which takes microseconds
 
@@ -85,6 +86,7 @@ int enter(lua_State* L, Way way) {
 
 int create(lua_State* L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
+  ScriptState::charge(L, kMakeSteps);
   lua_State* coroutine = lua_newthread(L);
   lua_pushvalue(L, 1);
   lua_xmove(L, coroutine, 1);

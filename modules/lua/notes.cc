@@ -36,7 +36,7 @@ void push_note(lua_State* L, const NoteValue& value) {
     push(L, std::get<std::string>(value));
 }
 
-constexpr std::int64_t kNoteSteps = 12;  // of one look or write
+constexpr std::int64_t kNoteSteps = 18;  // of one look or write
 
 int get(lua_State* L) {
   ScriptState::charge(L, kNoteSteps);

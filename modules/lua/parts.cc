@@ -7,6 +7,7 @@
 #include "api.h"
 #include "bind.h"
 #include "libraries.h"
+#include "postern/wait.h"
 
 namespace postern::lua {
 namespace {
@@ -36,9 +37,22 @@ class StructureErrand final : public Errand {
 class ContentErrand final : public Errand {
  public:
   static constexpr const char* kName = "content";
-  ContentErrand(Draft* draft, const MimePart& part, std::size_t limit)
-      : draft_(draft), begin_(part.body_start), end_(part.end), encoding_(part.encoding), limit_(limit) {}
-  Task<void> run(Effects&) override { answer = co_await read_part(draft_, begin_, end_, encoding_, limit_); }
+  /// `charset`: of a text, which is given as UTF-8; empty for octets.
+  ContentErrand(Draft* draft, const MimePart& part, std::size_t limit, std::string charset)
+      : draft_(draft),
+        begin_(part.body_start),
+        end_(part.end),
+        encoding_(part.encoding),
+        limit_(limit),
+        charset_(std::move(charset)) {}
+  Task<void> run(Effects&) override {
+    answer = co_await read_part(draft_, begin_, end_, encoding_, limit_);
+    if (!answer || charset_.empty()) co_return;
+    co_await yield_now();  // converting takes milliseconds: one text a turn
+    auto converted = to_utf8(answer->text, charset_);
+    answer->text = converted ? *std::move(converted) : scrub_utf8(answer->text);
+    co_await yield_now();
+  }
   Result<PartContent> answer;
 
  private:
@@ -46,6 +60,7 @@ class ContentErrand final : public Errand {
   std::uint64_t begin_, end_;
   TransferEncoding encoding_;
   std::size_t limit_;
+  std::string charset_;
 };
 
 /// Keeps an errand on the stack of the function that waits for it.
@@ -180,15 +195,12 @@ PartContent& content_at(lua_State* L, lua_KContext at) {
 /// The part stands below the errand, and the limit below that.
 int give_text(lua_State* L, int, lua_KContext at) {
   const PartContent& content = content_at(L, at);
-  const MimePart& part = check_box<PartHandle>(L, static_cast<int>(at) - 1).part();
   const auto limit = static_cast<std::size_t>(lua_tointeger(L, static_cast<int>(at) - 2));
   ScriptState::charge(L, static_cast<std::int64_t>(content.text.size()) / 16);
-  const auto converted = to_utf8(content.text, part.charset());
-  const std::string text = converted ? *converted : scrub_utf8(content.text);
-  const std::string_view shown = cut(text, limit);
+  const std::string_view shown = cut(content.text, limit);
   push(L, shown);
   lua_pushvalue(L, static_cast<int>(at) - 1);
-  lua_pushboolean(L, content.more || shown.size() < text.size());
+  lua_pushboolean(L, content.more || shown.size() < content.text.size());
   return 3;
 }
 
@@ -198,8 +210,9 @@ int read_text(lua_State* L, const Call& call, std::size_t limit) {
   const MimePart& part = check_box<PartHandle>(L, -1).part();
   lua_pushinteger(L, static_cast<lua_Integer>(limit));
   lua_insert(L, -2);
-  return wait_for(L, std::make_shared<ContentErrand>(call.transaction->draft, part, limit + kLongestCharacter),
-                  bound_continuation<give_text>);
+  return wait_for(
+      L, std::make_shared<ContentErrand>(call.transaction->draft, part, limit + kLongestCharacter, part.charset()),
+      bound_continuation<give_text>);
 }
 
 /// What is to be read first: plain text, else HTML, of this mail and not of one that is attached to it.
@@ -250,7 +263,7 @@ int part_data(lua_State* L) {
   const Call& call = handle.call(L);
   Draft& draft = check_body(L, call);
   const std::size_t limit = limit_of(L, 2, kDefaultPartData, kMaxPartData);
-  return wait_for(L, std::make_shared<ContentErrand>(&draft, handle.part(), limit), bound_continuation<give_data>);
+  return wait_for(L, std::make_shared<ContentErrand>(&draft, handle.part(), limit, ""), bound_continuation<give_data>);
 }
 
 /// part:header(name): of the part's own header.

@@ -87,6 +87,8 @@ void* ScriptState::allocate(void* self, void* block, std::size_t old_size, std::
       return nullptr;
     }
     fiber->memory -= new_size - held;
+    if ((block || old_size == 0) && new_size > kHugeTable)
+      fiber->instructions -= static_cast<std::int64_t>(new_size / kOctetsPerStep);
   }
   return std::realloc(block, new_size);
 }

@@ -104,9 +104,11 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
  public:
   static constexpr int kSlice = 200;                     ///< instructions between two looks at the limits
   static constexpr int kCoroutineSlice = 100;            ///< the same inside a script's own coroutines
-  static constexpr std::size_t kLargeBlock = 4 * 1024;   ///< octets of a string; with one instructions are metered
+  static constexpr std::size_t kLargeBlock = 2 * 1024;   ///< octets of a string; with one instructions are metered
   static constexpr int kLargeSlice = 50;                 ///< instructions between two looks then
   static constexpr std::size_t kHugeBlock = 256 * 1024;  ///< octets
+  static constexpr std::size_t kOctetsPerStep = 32;      ///< of a table, a stack or a buffer above kHugeTable
+  static constexpr std::size_t kHugeTable = 64 * 1024;   ///< octets; all that it holds finds a new place
   static constexpr int kHugeSlice = 4;                   ///< the same with one of those
   static constexpr std::size_t kMaxIdleFibers = 64;      ///< kept for the next calls
 
