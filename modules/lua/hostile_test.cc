@@ -34,6 +34,8 @@ constexpr Case kLoops[] = {
     {"empty while", "instructions", "while true do end"},
     {"empty repeat", "instructions", "repeat until false"},
     {"goto", "instructions", "::again:: goto again"},
+    {"a tail call with ever more arguments", "instructions memory error", "local function f(...) return f(1, 2, ..., ...) end f(1)"},
+    {"a call with ever more arguments", "instructions memory error", "local function f(...) f(1, 2, 3, ...) return 1 end f()"},
     {"for without end", "instructions", "for i = 1, math.huge do end"},
     {"for with a step of 0", "error", "for i = 1, 2, 0 do end"},
     {"integers that overflow in a for", "instructions", "for i = math.mininteger, math.maxinteger do end"},
@@ -328,8 +330,10 @@ double slowness() {
 
 void try_all(std::span<const Case> cases) {
   Slowest slowest;
+  // Beside other tests even the processor's time of a thread grows; the true bound is held by hand on an idle machine.
+  const double patience = std::getenv("POSTERN_STRICT_TIMES") != nullptr ? 1 : 5;
   const std::chrono::nanoseconds limit(
-      static_cast<std::int64_t>(slowness() * std::chrono::nanoseconds(kLongestTurn).count()));
+      static_cast<std::int64_t>(patience * slowness() * std::chrono::nanoseconds(kLongestTurn).count()));
   for (const Case& one : cases) {
     INFO(std::string(one.name));
     Victim victim(one.body);

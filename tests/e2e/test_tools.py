@@ -148,7 +148,7 @@ class Recorded(unittest.TestCase):
         listed.write_text(LISTED)
         _, findings, total = self.replay("--scripts", listed)
         self.assertEqual(total["unanswered"], 3)  # those that came to a hook at RCPT on the mx
-        self.assertEqual(findings[0]["unanswered"][0]["effect"], "dns.a")
+        self.assertEqual({one["effect"] for found in findings for one in found["unanswered"]}, {"dns.a"})
 
     def test_wrong_times_and_scripts(self):
         self.assertEqual(self.server.run("replay", "--since", "soon", check=False).returncode, 2)
