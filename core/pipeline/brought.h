@@ -10,8 +10,8 @@
 // recipients are asked about in the directory. Who may have it:
 //   ours, relay domains    anybody, if they exist
 //   elsewhere              addresses that the configuration or a script names: where [relay] forward_aliases lets
-//                          aliases lead there, or the mail is a notice (null sender, about a mail that has one); and the
-//                          sender of the mail that a notice is about
+//                          aliases lead there, or the mail is a notice (null sender, about a mail that has one); and
+//                          the sender of the mail that a notice is about
 // Its answer: where "root" refuses it for all recipients, or one of them may not have it, that is the answer to the
 // main mail too; but a notice is dropped then (RFC 5321 §6.1: nobody is told about a report), and the trail says so.
 //

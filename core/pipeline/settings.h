@@ -1,4 +1,5 @@
-// The settings of the pipeline: [pipeline], [relay] (the gate), [trail] and [archive]. The manual is generated from these.
+// The settings of the pipeline: [pipeline], [relay] (the gate), [trail] and [archive]. The manual is generated from
+// these.
 #pragma once
 
 #include <filesystem>

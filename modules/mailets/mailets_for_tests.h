@@ -218,9 +218,7 @@ struct Mail {
     co_return out;
   }
   /// A whole message: trace fields, header and body.
-  std::string whole(Draft& of) {
-    return std::string(of.prefix()) + std::string(of.header()) + run(body_of(&of));
-  }
+  std::string whole(Draft& of) { return std::string(of.prefix()) + std::string(of.header()) + run(body_of(&of)); }
   std::string whole(std::size_t brought = 0) { return whole(mail.brought.at(brought).draft); }
   /// A message with this text, as a client would send it.
   void message(std::string text) {

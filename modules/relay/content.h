@@ -1,8 +1,8 @@
 // The text of a stored message as it leaves: prefix (trace fields), header with the edits of its split, body.
 //
 // Pieces are views into the spool's memory: nothing is copied here. When a host can take only 7 bits, convert() reads
-// the text once to see its structure and from then on the pieces are those of the converted text (postern/mime_edit.h), whose
-// size is not known before its end.
+// the text once to see its structure and from then on the pieces are those of the converted text (postern/mime_edit.h),
+// whose size is not known before its end.
 //
 // Owner: the delivery of one message. Thread: its worker. Errors: Fault of the spool ("spool.damaged", "spool.gone").
 #pragma once

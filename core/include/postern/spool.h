@@ -294,8 +294,8 @@ struct SpoolStats {
   std::uint64_t blank_body_files = 0;
   std::uint64_t blank_body_bytes = 0;
   std::uint64_t hot_body_bytes = 0;  ///< of memory
-  std::uint64_t disk_bytes = 0;  ///< of all files of the spool
-  std::uint64_t commits = 0;     ///< messages since the start
+  std::uint64_t disk_bytes = 0;      ///< of all files of the spool
+  std::uint64_t commits = 0;         ///< messages since the start
   std::uint64_t marks = 0;
   std::uint64_t batches = 0;  ///< each is one fdatasync
   std::uint64_t moved = 0;    ///< messages that compaction rewrote
