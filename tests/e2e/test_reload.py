@@ -1,4 +1,5 @@
 """Reload: what changed takes effect at once, running sessions live on, and what is wrong changes nothing at all."""
+# ctest: timeout=420
 import os
 import signal
 import smtplib
