@@ -82,8 +82,10 @@ void describe(Schema<SpoolConfig>& s) {
   s.field("segment_size", &SpoolConfig::segment_size, "Size of each file of the log.").range(1_MiB, 1_GiB);
   s.field("large_body_threshold", &SpoolConfig::large_body_threshold, "Bodies above this get a file of their own.")
       .range(4_KiB, 16_MiB);
-  s.field("hot_bodies", &SpoolConfig::hot_bodies,
-          "Memory for large bodies that just came in: their first delivery need not read them back. 0: none.")
+  s.field(
+       "hot_bodies", &SpoolConfig::hot_bodies,
+       "Memory for large bodies (up to 1.25 MiB each) that just came in: their first delivery need not read them back. "
+       "0: none.")
       .range(0_B, 16_GiB);
   s.field("max_blank_body_bytes", &SpoolConfig::max_blank_body_bytes,
           "Room kept in body files that are empty and wait to be overwritten, which is faster than making new ones.");

@@ -6,9 +6,10 @@
 // disk, so that it is not checksummed again. A body leaves when its message is gone, or when newer ones need its room.
 //
 // Thread: a HotBody is filled by its draft's worker and disk jobs in turn, and never changed once it was handed over;
-// HotBodies is guarded by the mutex of BodyFiles, its count of octets is an atomic.
+// which bodies are hot is guarded by the mutex of BodyFiles, their octets are counted by an atomic.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <iterator>
@@ -32,10 +33,13 @@ class HotRoom {
   void give(std::uint64_t octets) { taken_.fetch_sub(octets, std::memory_order_relaxed); }
   std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
   std::uint64_t limit() const { return limit_; }
-  std::uint64_t share() const { return limit_ / kBodies; }  ///< of one body
+  std::uint64_t share() const { return std::min(limit_ / kBodies, kLargest); }  ///< of one body
 
  private:
   static constexpr std::uint64_t kBodies = 16;  ///< there is room for at least so many
+  /// Octets. A body is not known to be larger before so much of it is here; what a message costs in memory must not
+  /// depend on how large it is in the end.
+  static constexpr std::uint64_t kLargest = 1280 << 10;
   const std::uint64_t limit_;
   std::atomic<std::uint64_t> taken_{0};
 };
