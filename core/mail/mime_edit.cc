@@ -20,8 +20,9 @@ void QuotedPrintableEncoder::quote(char octet, bool as_is, std::string& out) {
   if (column_ + (as_is ? 1 : 3) > kQuotedLine) {
     out += "=\r\n";
     column_ = 0;
-    if (octet == '-') as_is = false;  // a line end that was not there must not make a delimiter
   }
+  // No line of ours is a delimiter: neither behind a line end that was not there, nor where "=2D-b" came in.
+  if (octet == '-' && column_ == 0) as_is = false;
   if (as_is) {
     out += octet;
     ++column_;

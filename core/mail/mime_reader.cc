@@ -91,11 +91,21 @@ MimeStructure MimeReader::finish() {
   return std::move(structure_);
 }
 
+namespace {
+
+/// Octets that a header of `has` octets may still get, when `others` are kept of the headers before it.
+std::size_t header_room(const MimeLimits& limits, std::size_t others, std::size_t has) {
+  const std::size_t most = std::min(limits.max_header_bytes, limits.max_all_headers - others);
+  return most - std::min(has, most);
+}
+
+}  // namespace
+
 std::string_view MimeReader::take_header(std::string_view chunk) {
   const std::size_t lf = chunk.find('\n');
   const std::string_view piece = chunk.substr(0, lf == std::string_view::npos ? lf : lf + 1);
-  const std::size_t most = std::min(limits_.max_header_bytes, limits_.max_all_headers - headers_);
-  const std::size_t room = most - std::min(current().header.size() + line_.size(), most);
+  const std::size_t free = header_room(limits_, headers_, current().header.size());
+  const std::size_t room = free - std::min(line_.size(), free);
   // Enough to know an empty line and a delimiter, even when the header has used up its room.
   const std::size_t least = limits_.max_boundary + kDelimiterPadding;
   const std::size_t keep = std::min(piece.size(), std::max(room, least - std::min(line_.size(), least)));
@@ -118,7 +128,7 @@ void MimeReader::header_line() {
   }
   const bool empty = line_ == "\n" || line_ == "\r\n";
   MimePart& part = current();
-  if (!empty && !part.header_truncated) {
+  if (!empty && !part.header_truncated && line_.size() <= header_room(limits_, headers_, part.header.size())) {
     part.header += line_;
   } else if (!empty) {
     part.header_truncated = true;

@@ -282,6 +282,12 @@ TEST_CASE("limits leave the rest whole and say so") {
   CHECK(fat.root().header_truncated);
   CHECK(fat.root().header.size() <= MimeLimits{}.max_header_bytes);
   CHECK(fat.root().size() == 4);
+  std::string lines;
+  for (int i = 0; i < 5000; ++i) lines += "X: a short line\n";
+  const MimeStructure tall = read(lines + "Content-Type: text/html\n\nbody", 1000);
+  CHECK(tall.root().header_truncated);
+  CHECK(tall.root().header.size() <= MimeLimits{}.max_header_bytes);
+  CHECK(tall.root().size() == 4);
 }
 
 TEST_CASE("the headers of all parts together are bounded") {
