@@ -172,6 +172,31 @@ TEST_CASE("a route that cannot be found waits, and is asked for again") {
   CHECK(world.out.sent == std::vector<std::string>{"far.example"});
 }
 
+TEST_CASE("what a hook at route puts off does not go elsewhere because an administrator wants it now") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kRoute};
+  world.hooks.answer = [](QueueEvent&) { return Verdict::defer(451, "4.3.0", "the hook failed"); };
+  const auto id = world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(10s);
+  const std::size_t before = world.hooks.count("route");
+  REQUIRE(world.queue->shard(0).retry(id));
+  world.sim.run_for(1s);
+  CHECK(world.hooks.count("route") > before);
+  CHECK(world.out.attempts == 0);
+  CHECK(world.queued().size() == 1);
+}
+
+TEST_CASE("a hook that holds mail for no time at all is not asked without end") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kAttempt};
+  world.hooks.answer = [](QueueEvent&) { return hold_for(0s); };
+  world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(10s);
+  CHECK(world.hooks.count("attempt") >= 2);
+  CHECK(world.hooks.count("attempt") <= 11);
+  CHECK(world.out.attempts == 0);
+}
+
 TEST_CASE("what is taken back or dropped while a hook is asked is not sent") {
   Hooked world;
   world.hooks.wanted = {Stage::kRoute, Stage::kAttempt};
@@ -181,6 +206,33 @@ TEST_CASE("what is taken back or dropped while a hook is asked is not sent") {
   static_cast<void>(world.queue->shard(0).recall(id));
   world.sim.run_for(1min);
   CHECK(world.out.sent.empty());
+}
+
+TEST_CASE("thousands of recipients that end alike are told together, and none is left out") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kDelivered, Stage::kDeferred, Stage::kBounced};
+  world.out.answer = [](const AttemptRequest& request, std::uint32_t one) {
+    if (one % 3 == 0) return delivered(one);
+    AttemptResult result = deferred(one, "mx.far.example", {450, "4.2.1", "busy"});
+    if (one % 3 == 1 || request.attempts > 0) {
+      result.kind = AttemptResult::Kind::kRefused;
+      result.reply = {550, "5.1.1", "nobody"};
+    }
+    return result;
+  };
+  std::vector<std::string> recipients;
+  std::vector<std::uint32_t> all;
+  for (std::uint32_t i = 0; i < 6000; ++i) {
+    recipients.push_back("r" + std::to_string(i) + "@far.example");
+    all.push_back(i);
+  }
+  world.commit(recipients, {World::step(Kind::kRelay, all)});
+  world.sim.run_for(1h);
+  std::size_t named = 0;
+  for (const std::string& line : world.hooks.seen)
+    if (!line.starts_with("deferred")) named += static_cast<std::size_t>(std::ranges::count(line, '@'));
+  CHECK(named == 6000);
+  CHECK(world.metrics.render().find("postern_queue_hooks_skipped_total 0") != std::string::npos);
 }
 
 TEST_CASE("slow hooks that are only told hold no mail, and are told no more than they can bear") {

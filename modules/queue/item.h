@@ -72,6 +72,7 @@ struct Active {
   std::list<Sending> sending;
   std::vector<std::uint32_t> beyond;            ///< local recipients whose delivery cannot be taken back any more
   std::vector<Outcome> outcomes;                ///< to be told when the turn ends
+  std::vector<std::size_t> put_off;             ///< relay steps that a hook does not want in this turn
   std::map<std::uint32_t, std::string> warned;  ///< whose warning is among them, and the notes of their attempts
   std::size_t cursor = 0;                       ///< the local step to look at next
   unsigned open = 0;                            ///< parts and steps that stand in a ring or are under way

@@ -217,6 +217,7 @@ class Shard final : private TimerNode {
   void finish(Item& item, const Recipients& who, std::uint32_t lead, const std::optional<Outcome>& success);
   void end_served(Item& item, std::uint32_t one, const std::optional<Outcome>& success);
   void defer(Item& item, const Recipients& who, const Failure& failure, const Route& route);
+  void defer(Item& item, const Recipients& who, const AttemptResult& result, std::uint32_t destination);
   void owe(Item& item, const Outcome& outcome);
   void owe_failures(Item& item);
   void owed_warnings(Item& item, const MessageReader& reader);

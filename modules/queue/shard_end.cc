@@ -69,11 +69,21 @@ void Shard::owe_failures(Item& item) {
     return one.kind == Outcome::Kind::kDelayed &&
            (active.done(one.recipient) || active.recipients[one.recipient].ended);
   });
+  Recipients alike;  // told together: they may be thousands
+  const Outcome* last = nullptr;
+  const auto tell_alike = [&] {
+    if (!alike.empty()) tell_end(Stage::kBounced, item, alike, last->reply, last->host);
+    alike.clear();
+  };
   for (const Outcome& one : active.outcomes) {
     if (one.kind != Outcome::Kind::kFailed) continue;
-    if (!one.noted) tell_end(Stage::kBounced, item, {one.recipient}, one.reply, one.host);
     if (parts_.teller != nullptr) owe(item, one);
+    if (one.noted) continue;
+    if (last != nullptr && (last->reply != one.reply || last->host != one.host)) tell_alike();
+    alike.push_back(one.recipient);
+    last = &one;
   }
+  tell_alike();
 }
 
 Milestones Shard::milestones(const Active& active, const Route& route) const {
@@ -93,6 +103,8 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
   const Milestones when = milestones(active, route);
   // An attempt mark would take a token back that still counts: recipients that share one are tried again from memory.
   const bool placed = std::ranges::any_of(who, [&](std::uint32_t one) { return active.tokens.contains(one); });
+  Recipients told;
+  WallTime earliest = WallTime::max();
   for (const std::uint32_t one : who) {
     Standing& standing = active.recipients[one];
     if (standing.state == RecipientState::kDone || standing.ended) continue;
@@ -121,7 +133,10 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     if (warn) warn_of_delay(item, one, failure, when);
     standing.next = *next;
     active.due_at(*next);
-    if (failure.attempted) tell_end(Stage::kDeferred, item, {one}, failure.reply, failure.host, {}, *next);
+    if (failure.attempted) {
+      told.push_back(one);
+      earliest = std::min(earliest, *next);
+    }
     if (placed || (!failure.attempted && !warn)) continue;
     active.noted = true;
     std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) + failure.note;
@@ -132,6 +147,7 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     parts_.spool.change_lazily(
         home_, parts_.spool.attempted(item.id, one, standing.attempts, *next, note.substr(0, kNoteLimit)));
   }
+  if (!told.empty()) tell_end(Stage::kDeferred, item, told, failure.reply, failure.host, {}, earliest);
 }
 
 void Shard::warn_of_delay(Item& item, std::uint32_t one, const Failure& failure, const Milestones& when) {

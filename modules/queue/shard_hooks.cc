@@ -15,6 +15,7 @@ namespace postern::queue {
 
 namespace {
 
+constexpr Duration kLeastHold = 1s;  // or a hook that always says 0 would be asked without end
 constexpr std::array<std::string_view, 3> kRouteOptions = {"gateway", "tls", "source"};  // that a hook may set
 
 Envelope narrowed(const Envelope& from, const std::vector<std::uint32_t>& who) {
@@ -113,7 +114,7 @@ void Shard::obey(Item& item, const Recipients& who, const Verdict& verdict, cons
   failure.note = fmt::format("hook {}: {}", verdict.rule, failure.reply.text);
   if (verdict.kind == Verdict::Kind::kHold) {
     failure.attempted = false;
-    failure.retry_after = verdict.hold;
+    failure.retry_after = std::max(verdict.hold, kLeastHold);
   }
   defer(item, who, failure, route);
 }

@@ -2,10 +2,50 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "shard.h"
 
 namespace postern::queue {
+
+namespace {
+
+std::string words(const Reply& reply) {
+  return fmt::format("{} {} {}", reply.code, reply.enhanced, reply.text);
+}
+
+std::string said(const AttemptResult& result) {
+  return result.host.empty() ? words(result.reply) : result.host + ": " + words(result.reply);
+}
+
+/// Recipients that came to the same end in a row are handed on together: they may be thousands.
+class Alike {
+ public:
+  using Group = std::vector<std::uint32_t>;
+  using Take = std::function<void(const Group&, const AttemptResult&)>;
+  explicit Alike(Take take) : take_(std::move(take)) {}
+  /// `result` stays where it is until the next flush().
+  void add(const AttemptResult& result) {
+    if (last_ != nullptr && !same(*last_, result)) flush();
+    who_.push_back(result.recipient);
+    last_ = &result;
+  }
+  void flush() {
+    if (!who_.empty()) take_(std::exchange(who_, {}), *last_);
+  }
+
+ private:
+  static bool same(const AttemptResult& a, const AttemptResult& b) {
+    return a.reply == b.reply && a.host == b.host && a.retry_after == b.retry_after && a.attempted == b.attempted &&
+           a.reply_lost == b.reply_lost;
+  }
+  Take take_;
+  Group who_;
+  const AttemptResult* last_ = nullptr;
+};
+
+}  // namespace
 
 Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipients who, std::uint32_t destination) {
   if (parts_.transport == nullptr) {
@@ -38,14 +78,23 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipi
   active.sending.erase(sending);
   std::ranges::sort(who);
   std::vector<bool> answered(who.size());
+  Alike served([&](const Recipients& alike, const AttemptResult& last) {
+    tell_end(Stage::kDelivered, item, alike, last.reply, last.host, destinations_.at(destination).name);
+  });
+  Alike put_off([&](const Recipients& alike, const AttemptResult& last) { defer(item, alike, last, destination); });
   for (const AttemptResult& result : results) {
     const auto known = std::ranges::lower_bound(who, result.recipient);
     if (known == who.end() || *known != result.recipient) continue;
     const auto place = static_cast<std::size_t>(known - who.begin());
     if (answered[place]) continue;
     answered[place] = true;
-    if (!active.done(result.recipient)) take_result(item, result, destination);
+    if (active.done(result.recipient)) continue;
+    take_result(item, result, destination);
+    if (result.kind == AttemptResult::Kind::kDelivered) served.add(result);
+    if (result.kind == AttemptResult::Kind::kDeferred) put_off.add(result);
   }
+  served.flush();
+  put_off.flush();
   std::size_t place = 0;
   std::erase_if(who, [&](std::uint32_t) { return answered[place++]; });
   if (!who.empty())
@@ -58,24 +107,21 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
   Active& active = *item.active;
   Destination& destination = destinations_.at(number);
   const Recipients one(1, result.recipient);
-  const std::string reply = fmt::format("{} {} {}", result.reply.code, result.reply.enhanced, result.reply.text);
-  const std::string note = result.host.empty() ? reply : result.host + ": " + reply;
   if (result.kind == AttemptResult::Kind::kDelivered) {
     destination.succeeded();
     std::optional<Outcome> success;
     if (!result.dsn_handed_on)
       success = Outcome{.kind = Outcome::Kind::kRelayed, .reply = result.reply, .host = result.host};
     finish(item, one, result.recipient, success);
-    tell_end(Stage::kDelivered, item, one, result.reply, result.host, destination.name);
     if (!log_.enabled(LogLevel::kInfo)) return;
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(home_.wall() - active.accepted).count();
     return log_.info("queue.delivered", {{"id", item.id.to_string()},
                                          {"rcpt", active.envelope.recipients[result.recipient].address.to_string()},
                                          {"host", result.host},
-                                         {"reply", reply},
+                                         {"reply", words(result.reply)},
                                          {"micros", micros}});
   }
-  destination.last_reply = note.substr(0, kNoteLimit);
+  destination.last_reply = said(result).substr(0, kNoteLimit);
   if (result.kind == AttemptResult::Kind::kRefused) {
     destination.succeeded();  // it was reached, and it answers
     Standing& standing = active.recipients[result.recipient];
@@ -93,14 +139,17 @@ void Shard::take_result(Item& item, const AttemptResult& result, std::uint32_t n
     destination.unreachable();
   else if (!result.reply.enhanced.starts_with("4.4."))  // nobody's word: the connection broke, or nothing came
     destination.answered();
-  defer(item, one,
+}
+
+void Shard::defer(Item& item, const Recipients& who, const AttemptResult& result, std::uint32_t destination) {
+  defer(item, who,
         {.reply = result.reply,
          .host = result.host,
-         .note = "relay.deferred: " + note,
+         .note = "relay.deferred: " + said(result),
          .retry_after = result.retry_after,
          .attempted = result.attempted,
          .reply_lost = result.reply_lost},
-        *destination.route);
+        *destinations_.at(destination).route);
 }
 
 }  // namespace postern::queue

@@ -106,6 +106,7 @@ Task<void> Shard::load(Item* item) {
   if (!active) co_return co_await hold(item, "unreadable: " + active.error().code + ": " + active.error().detail);
   PutOff put_off;
   if (hooked(Stage::kRoute)) {
+    const Handling watched = parts_.spool.handling(home_, item->id, quiet_ && suspect_ == item);
     ++local_running_;
     try {
       put_off = co_await ask_route(item->id, active->get());
@@ -132,6 +133,7 @@ Task<void> Shard::load(Item* item) {
   owed_warnings(*item, *reader);
   for (const auto& [number, verdict] : put_off) {
     const PlanStep& step = item->active->plan.steps[number];
+    item->active->put_off.push_back(number);
     obey(*item, undone(*item->active, step, true, home_.wall()), verdict, parts_.routes.base());
   }
   make_ready(*item);
@@ -249,7 +251,8 @@ void Shard::expand(Item& item) {
   for (std::size_t number = 0; number < active.plan.steps.size(); ++number) {
     if (active.plan.steps[number].kind != PlanStep::Kind::kRelay || item.stopped()) continue;
     const Recipients who = due_of(item, active.plan.steps[number]);
-    if (!who.empty()) add_parts(item, number, who);
+    // What a hook puts off waits also when it is forced: its route may not be known.
+    if (!who.empty() && std::ranges::find(active.put_off, number) == active.put_off.end()) add_parts(item, number, who);
   }
   --active.open;
 }
