@@ -67,7 +67,6 @@ Duration Site::token_wait() const {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - tokens_) * 60.0 / per_minute_));
 }
 
-/// Why nobody may go now, line or not; a probe passes.
 Site::State Site::state() const {
   State out{.running = window_.running(), .limit = window_.limit(), .waiting = line_.size(), .per_minute = per_minute_};
   if (!down()) return out;
@@ -76,6 +75,7 @@ Site::State Site::state() const {
   return out;
 }
 
+/// Why nobody may go now, line or not; a probe passes.
 std::optional<Admission> Site::refusal() {
   if (down()) {
     if (executor_.now() < closed_until_) return later(closed_until_ - executor_.now());

@@ -58,7 +58,9 @@ bool WarmUp::take(const SourceSettings& source, WallTime now) {
   if (!of) return true;
   std::uint64_t seen = of->word.load();
   while (true) {
-    const UtcDay day = std::max(utc_day(now), day_of(seen));  // another worker's clock may be past midnight already
+    // Another worker's clock may be past midnight already; a day further ahead is of a clock that was wrong.
+    const UtcDay today = utc_day(now);
+    const UtcDay day = day_of(seen) == today + std::chrono::days(1) ? day_of(seen) : today;
     const auto limit = warm_up_limit(source, day);
     const std::uint32_t count = count_of(seen, day);
     if (limit ? count >= *limit : count == ~std::uint32_t{0}) return !limit;

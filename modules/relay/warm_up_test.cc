@@ -69,6 +69,17 @@ TEST_CASE("a day's share is counted once for all pools of an address, and anew t
   CHECK(counts.sent(all[0].address, kToday + std::chrono::days(2)) == 100);
 }
 
+TEST_CASE("a clock that was wrong for a while does not end a warm-up") {
+  const SourceSettings one = source("2026-01-01", {1, 2});
+  WarmUp counts({one});
+  CHECK(counts.take(one, kToday + 1000 * 24h));
+  CHECK(counts.take(one, kToday + 12h));
+  CHECK_FALSE(counts.take(one, kToday + 12h));
+  CHECK(counts.take(one, kToday + 25h));
+  CHECK(counts.take(one, kToday + 23h));  // by the share of the day that has begun elsewhere
+  CHECK_FALSE(counts.take(one, kToday + 23h));
+}
+
 TEST_CASE("a source that has sent its share is passed over, and the others of its pool go on") {
   Warm world("idle_time = \"0s\"\n" + table("198.51.100.1", "weight = 1000\nsince = \"2026-01-01\"\nwarm_up = [3, 5]") +
              table("198.51.100.2"));
