@@ -37,7 +37,10 @@ class SendsOn final : public Action {
                      .rule = {},
                      .why = why_,
                      .fixed_recipients = true};
-    if (changes_.sender) mail.envelope.sender = *changes_.sender;
+    if (changes_.sender) {
+      mail.envelope.sender = *changes_.sender;
+      mail.envelope.smtputf8 = mail.envelope.smtputf8 || changes_.sender->needs_smtputf8();
+    }
     call.transaction.brought.push_back(std::move(mail));
     co_return goes_on_ ? ActionResult{} : sent_on("sent on: " + why_);
   }

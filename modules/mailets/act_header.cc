@@ -87,7 +87,7 @@ std::shared_ptr<Action> remove_header_prefix(Arguments& arguments) {
 
 std::shared_ptr<Action> subject_prefix(Arguments& arguments) {
   return doing("subject_prefix", [prefix = arguments.text("text")](const RuleCall& call) {
-    const std::string subject = HeaderBlock(call.transaction.headers()).decoded("Subject");
+    const std::string subject = HeaderBlock(header_now(call)).decoded("Subject");  // with what earlier rules did
     if (subject.starts_with(prefix)) return;  // once is enough, also after a second pass
     const std::string changed = subject.empty() ? prefix : prefix + " " + subject;
     const bool done = call.transaction.edits.replace("Subject", 0, encode_words(changed));
@@ -97,7 +97,8 @@ std::shared_ptr<Action> subject_prefix(Arguments& arguments) {
 
 std::shared_ptr<Action> require_message_id(Arguments&) {
   return doing("require_message_id", [](const RuleCall& call) {
-    if (HeaderBlock(call.transaction.headers()).find("Message-ID")) return;
+    const std::string header = header_now(call);
+    if (HeaderBlock(header).find("Message-ID")) return;
     const auto number = static_cast<std::uint64_t>(call.effects.random() * 9007199254740992.0);  // 2^53
     std::string host = call.effects.directory().default_domain();
     if (host.empty()) host = call.transaction.session.client.local_ip.literal();

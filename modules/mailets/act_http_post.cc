@@ -7,6 +7,7 @@
 #include "postern/http.h"
 #include "postern/message.h"
 #include "postern/text.h"
+#include "postern/wait.h"
 #include "rules.h"
 
 namespace postern::mailets {
@@ -33,7 +34,6 @@ class HttpPost final : public Action {
     request.method = "POST";
     request.url = terms_.url;
     request.timeout = terms_.timeout;
-    request.body = header_now(call);
     request.headers = {{"Content-Type", terms_.whole ? "message/rfc822" : "text/rfc822-headers"},
                        {"X-Postern-Sender", encode_words(call.transaction.envelope.sender.path())},
                        {"X-Postern-Recipients", recipients(call)}};
@@ -42,12 +42,15 @@ class HttpPost final : public Action {
       if (!text) co_return std::unexpected(std::move(text).error());
       if (text->empty()) co_return ActionResult{};
       request.body = std::move(*text);
+    } else {
+      request.body = header_now(call);
     }
     auto response = co_await call.effects.http(std::move(request));
     if (!response) co_return std::unexpected(std::move(response).error());
     if (!terms_.note.empty()) call.transaction.notes.insert_or_assign(terms_.note, std::int64_t{response->status});
+    // Which one says the effect before, in the trail, without what a URL may have of secrets.
     if (response->status < 200 || response->status > 299)
-      co_return fault("http_post.status", fmt::format("{} answered {}", terms_.url, response->status));
+      co_return fault("http_post.status", fmt::format("the service answered {}", response->status));
     co_return ActionResult{};
   }
 
@@ -72,12 +75,14 @@ class HttpPost final : public Action {
       call.effects.trail().fact(call.stage, "http_post", fmt::format("not shown: {} octets are too many", size));
       co_return std::string();
     }
+    int pieces = 0;
     for (std::uint64_t at = 0; draft && at < draft->body_size();) {
       auto piece = co_await draft->read_body(at, kPieceSize);
       if (!piece) co_return std::unexpected(std::move(piece).error());
       if (piece->empty()) co_return fault("spool.damaged", "the body ends before its end");
       out += *piece;
       at += piece->size();
+      if (++pieces % kPiecesPerTurn == 0) co_await yield_now();
     }
     co_return out;
   }

@@ -6,6 +6,7 @@
 #include "arguments.h"
 #include "body.h"
 #include "file_masks.h"
+#include "parts.h"
 #include "postern/text.h"
 
 namespace postern::mailets {
@@ -30,15 +31,15 @@ class StripAttachment final : public Action {
     auto structure = co_await structure_of(call.transaction.draft);
     if (!structure) co_return std::unexpected(std::move(structure).error());
     // What cannot be seen whole cannot be made clean.
-    if (structure->too_deep || structure->too_many)
-      co_return fault("mime.limit", "the message has too many parts, or too deep ones");
+    if (!seen_whole(*structure))
+      co_return fault("mime.limit", "the message has parts that cannot be seen: too many, too deep, or ill-formed");
     MimePatcher patches;
     std::string names;
     std::uint64_t taken = 0;  // everything before it is in a part that went
     for (const MimePart& part : structure->parts) {
       if (part.header_start < taken || !fits(part)) continue;
       const std::string name = name_of(part);
-      if (const auto why = guarded(*structure, part.parent); part.parent != MimePart::kNone && why) {
+      if (const auto why = guarded(*structure, is_whole_mail(part) ? part.index : part.parent)) {
         call.effects.trail().fact(call.stage, "strip_attachment", fmt::format("{} is left: {}", name, *why));
         continue;
       }
@@ -67,6 +68,13 @@ class StripAttachment final : public Action {
     return terms_.masks.fit(part.file_name()) || (typed && terms_.masks.fit(decode_words(*typed)));
   }
 
+  /// What S/MIME wraps a mail in is no attachment, though it says so, unless it bears another name or was asked for.
+  bool is_whole_mail(const MimePart& part) const {
+    if (!terms_.masks.empty() || !terms_.types.empty()) return false;
+    const std::string* typed = part.parameter("name");
+    return (part.file_name().empty() || wrappings_.fit(part.file_name())) && (!typed || wrappings_.fit(*typed));
+  }
+
   static std::string name_of(const MimePart& part) {
     const std::string name = scrub_utf8(part.file_name());
     return name.empty() ? part.type + "/" + part.subtype : name;
@@ -90,6 +98,7 @@ class StripAttachment final : public Action {
   }
 
   StripTerms terms_;
+  FileMasks wrappings_{{"*.p7m", "*.p7z"}};
 };
 
 std::shared_ptr<Action> strip_attachment(Arguments& arguments) {
@@ -152,6 +161,18 @@ class OnlyText final : public Action {
 
 // --- convert_to_7bit ------------------------------------------------------------------------------------------------
 
+/// Whether no octets but 7-bit ones are left: a leaf that claims another encoding than it has keeps them, as do headers
+/// of parts and what is no leaf.
+bool becomes_7bit(const MimeStructure& structure) {
+  return std::ranges::all_of(structure.parts, [](const MimePart& part) {
+    const bool leaf = part.is_leaf() && !part.is_multipart() && !part.is_message();
+    const bool plain = part.encoding == TransferEncoding::k7Bit || part.encoding == TransferEncoding::k8Bit ||
+                       part.encoding == TransferEncoding::kBinary;
+    if (part.header_truncated || (part.index != 0 && !is_ascii(part.header))) return false;
+    return (leaf && plain) || (!part.has_8bit && !part.has_nul);
+  });
+}
+
 class ConvertTo7Bit final : public Action {
  public:
   std::string name() const override { return "convert_to_7bit"; }
@@ -160,7 +181,10 @@ class ConvertTo7Bit final : public Action {
     auto structure = co_await structure_of(call.transaction.draft);
     if (!structure) co_return std::unexpected(std::move(structure).error());
     for (const MimePart& part : structure->parts) {
-      const auto why = part.has_8bit || part.has_nul ? guarded(*structure, part.index) : std::nullopt;
+      // Also those that only declare it: their header is signed with them.
+      const bool converts = part.has_8bit || part.has_nul || part.encoding == TransferEncoding::k8Bit ||
+                            part.encoding == TransferEncoding::kBinary;
+      const auto why = converts ? guarded(*structure, part.index) : std::nullopt;
       if (!why) continue;
       call.effects.trail().fact(call.stage, "convert_to_7bit", fmt::format("the mail is left: {}", *why));
       co_return ActionResult{};
@@ -169,7 +193,7 @@ class ConvertTo7Bit final : public Action {
     if (patches.empty()) co_return ActionResult{};
     call.effects.trail().edit(call.stage, "convert_to_7bit", "7 bits");
     auto result = co_await rewritten(call, std::move(patches));
-    if (result && call.recipients.full()) call.transaction.envelope.body = BodyType::k7Bit;
+    if (result && call.recipients.full() && becomes_7bit(*structure)) call.transaction.envelope.body = BodyType::k7Bit;
     co_return result;
   }
 };
@@ -184,7 +208,8 @@ void declare_part_actions(RuleRegistry& rules) {
       rules, "strip_attachment",
       "Puts a text in the place of attachments, by name or by type; all unless any are named.",
       "act.strip_attachment { \"*.exe\", \"*.js\", note = \"stripped\" }",
-      "mime.limit: too many or too deep parts to be sure; spool.*: the message cannot be read or written; body.limit. "
+      "mime.limit: too many, too deep or ill-formed parts to be sure; spool.*: the message cannot be read or written; "
+      "body.limit. "
       "What is signed or encrypted is left, and the trail says so",
       {{"masks", "list of strings", "names; * is any run of characters, ? is one; shown inline or attached", false, 0},
        {"types", "list of strings", "types; \"image/*\" takes a family"},

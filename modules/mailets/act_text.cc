@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "body.h"
+#include "bring.h"
 #include "flowed.h"
 #include "postern/message.h"
 #include "postern/text.h"
@@ -173,7 +174,8 @@ class ReplaceContent final : public EditsTexts {
         bodies_(!text.empty() || !html.empty()) {}
 
   Done run(RuleCall call) override {
-    std::string subject = HeaderBlock(call.transaction.headers()).decoded("Subject");
+    const std::string header = subject_.empty() ? std::string() : header_now(call);
+    std::string subject = HeaderBlock(header).decoded("Subject");
     const std::string before = subject;
     if (replace_all(subject_, subject) && subject != before) {
       const bool done = call.transaction.edits.replace("Subject", 0, encode_words(subject));

@@ -111,6 +111,15 @@ TEST_CASE("a subject gets its prefix once") {
   CHECK(HeaderBlock(none.header_after()).decoded("Subject") == "[ext]");
 }
 
+TEST_CASE("edits of the subject build on each other") {
+  Mail m("Subject: [spam] buy\r\n");
+  REQUIRE(
+      m.act("replace_content", table({{"subject", table({{"pattern", value("\\[spam\\] *")}, {"with", value("")}})}})));
+  REQUIRE(m.act("subject_prefix", value("[a]")));
+  REQUIRE(m.act("subject_prefix", value("[b]")));
+  CHECK(HeaderBlock(m.header_after()).value("Subject") == "[b] [a] buy");
+}
+
 TEST_CASE("a missing Message-ID is made, a present one is left") {
   Mail m;
   REQUIRE(m.act("require_message_id"));

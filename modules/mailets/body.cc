@@ -161,19 +161,20 @@ bool has_long_line(std::string_view text) {
   return false;
 }
 
-/// 7bit and 8bit need lines that end in CRLF, with no lone CR or LF.
-bool has_odd_lines(std::string_view text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) return true;
-    if (text[i] == '\r' && (i + 1 == text.size() || text[i + 1] != '\n')) return true;
-  }
-  return text.contains('\0') || has_long_line(text);
+/// Whether a text holds what could be a delimiter of a multipart around it. Its sender knows what an edit will do, and
+/// must not make parts of it that nobody has looked at.
+bool could_delimit(const MimeStructure& structure, const MimePart& part, std::string_view text) {
+  for (std::uint32_t at = part.parent; at != MimePart::kNone; at = structure.parts[at].parent)
+    if (const std::string* boundary = structure.parts[at].parameter("boundary");
+        boundary && text.contains("--" + *boundary))
+      return true;
+  return false;
 }
 
-TransferEncoding encoding_for(const MimePart& part, std::string_view text) {
+TransferEncoding encoding_for(const MimeStructure& structure, const MimePart& part, std::string_view text) {
   if (part.encoding == TransferEncoding::kBase64 || part.encoding == TransferEncoding::kQuotedPrintable)
     return part.encoding;
-  if (has_odd_lines(text)) return TransferEncoding::kQuotedPrintable;
+  if (has_odd_lines(text) || could_delimit(structure, part, text)) return TransferEncoding::kQuotedPrintable;
   if (is_ascii(text))
     return part.encoding == TransferEncoding::k8Bit ? TransferEncoding::k8Bit : TransferEncoding::k7Bit;
   return part.encoding == TransferEncoding::k8Bit ? TransferEncoding::k8Bit : TransferEncoding::kQuotedPrintable;
@@ -194,10 +195,19 @@ std::string_view name_of(TransferEncoding encoding) {
 
 }  // namespace
 
+bool has_odd_lines(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) return true;
+    if (text[i] == '\r' && (i + 1 == text.size() || text[i + 1] != '\n')) return true;
+  }
+  return text.contains('\0') || has_long_line(text);
+}
+
 void patch_text(MimePatcher& patches, const MimeStructure& structure, const MimePart& part, const EditedText& edited) {
   auto changes = edited.parameters;
-  if (!is_ascii(edited.text) && part.charset() != "utf-8") changes.emplace_back("charset", "utf-8");
-  const TransferEncoding encoding = encoding_for(part, edited.text);
+  // The charset stays if these octets are the same text in it: those of ASCII are not in UTF-16, say.
+  if (to_utf8(edited.text, part.charset()) != edited.text) changes.emplace_back("charset", "utf-8");
+  const TransferEncoding encoding = encoding_for(structure, part, edited.text);
   std::string fields;
   for (const HeaderField& field : HeaderBlock(part.header)) {
     if (field.is("Content-MD5") || (!changes.empty() && field.is("Content-Type"))) continue;
@@ -222,7 +232,8 @@ void patch_text(MimePatcher& patches, const MimeStructure& structure, const Mime
 std::string with_content(const MimePart& part, std::string_view content) {
   std::string fields;
   for (const HeaderField& field : HeaderBlock(part.header))
-    if (!starts_with_folded(field.name, "Content-") && !field.is("MIME-Version")) fields += field.raw;
+    if (!starts_with_folded(field.name, "Content-") && (part.index != 0 || !field.is("MIME-Version")))
+      fields += field.raw;
   if (!fields.empty() && !fields.ends_with('\n')) fields += "\r\n";
   if (part.index == 0) fields += "MIME-Version: 1.0\r\n";
   return fields.append(content);

@@ -38,6 +38,8 @@ std::vector<std::uint32_t> shown_texts(const MimeStructure& structure);
 
 /// A text as UTF-8; nothing when its charset is not known, or its octets are not of it.
 std::optional<std::string> decode_text(const MimePart& part, std::string_view raw);
+/// What 7bit and 8bit cannot carry: NUL, a CR or LF alone, lines of more than 998 octets.
+bool has_odd_lines(std::string_view text);
 
 struct EditedText {
   std::string text;  ///< UTF-8

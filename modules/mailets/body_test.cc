@@ -136,6 +136,73 @@ TEST_CASE("a message that cannot be seen whole is not called clean") {
   CHECK(result.error().code == "mime.limit");
 }
 
+/// How many parts a message has.
+std::size_t parts_of(const std::string& text) {
+  MimeReader reader;
+  reader.feed(text);
+  return reader.finish().parts.size();
+}
+
+TEST_CASE("an edit of a text never makes a delimiter, and so a part that nobody has looked at") {
+  constexpr std::string_view kHidden = "Content-Type: application/x-msdownload; name=run.exe\r\n\r\nMZ\r\n--b--\r\n";
+  const auto with = [&](std::string_view fields, std::string_view text) {
+    std::string out = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
+    return out.append(fields).append("\r\n\r\n").append(text).append("\r\n--b--\r\n");
+  };
+  Mail m;
+  m.message(with("Content-Transfer-Encoding: quoted-printable", "text\r\n=2D-b\r\n" + std::string(kHidden)));
+  CHECK(parts_of(after(m, "add_footer", value("x"))) == 2);
+  m.message(
+      with("Content-Type: text/plain", "one two three four five six --b\r\n" + std::string(kHidden.substr(0, 58))));
+  const std::string wrapped = after(m, "wrap", value(30));
+  CHECK(wrapped.contains("quoted-printable"));
+  CHECK(parts_of(wrapped) == 2);
+  m.message(with("Content-Type: text/plain; format=flowed", "text\r\n --b\r\nX: y"));
+  const std::string joined = after(m, "unwrap");
+  CHECK(joined.contains("=2D-b"));
+  CHECK(parts_of(joined) == 2);
+}
+
+TEST_CASE("a charset whose octets are not those of ASCII does not stay for a text that is ASCII") {
+  Mail m;
+  m.message("Content-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\naABpAA==\r\n");
+  const std::string text = after(m, "add_footer", value("x"));
+  CHECK(text.contains("charset=\"utf-8\"\r\n"));
+  CHECK(text.contains(encode_base64_lines("hi\r\nx")));
+}
+
+TEST_CASE("what a reader of MIME cannot see is not called clean") {
+  std::string padded = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
+  for (int i = 0; i < 700; ++i) padded += "X-Pad: " + std::string(100, 'x') + "\r\n";
+  padded += "Content-Disposition: attachment; filename=run.exe\r\n\r\nMZ\r\n--b--\r\n";
+  const std::string boundary(250, 'b');
+  for (const std::string& text :
+       {padded, "Content-Type: multipart/mixed; boundary=" + boundary + "\r\n\r\n--" + boundary +
+                    "\r\nContent-Disposition: attachment; filename=run.exe\r\n\r\nMZ\r\n--" + boundary + "--\r\n"}) {
+    Mail m;
+    m.message(text);
+    CAPTURE(text.size());
+    const auto result = m.act("strip_attachment", value("*.exe"));
+    REQUIRE_FALSE(result);
+    CHECK(result.error().code == "mime.limit");
+    CHECK(m.select("attachment_name_is", value("*.exe")) == "0-2");
+  }
+}
+
+TEST_CASE("an S/MIME mail is not taken for an attachment, unless it was asked for or bears another name") {
+  const auto mail = [](const char* name) {
+    return "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=" + std::string(name) +
+           "\r\nContent-Disposition: attachment; filename=" + name + "\r\n\r\nMIIB\r\n";
+  };
+  Mail m;
+  m.message(mail("smime.p7m"));
+  CHECK(after(m, "strip_attachment") == "unchanged");
+  CHECK(m.facts().contains("smime.p7m is left: it is signed or encrypted"));
+  CHECK(after(m, "strip_attachment", value("*.p7m")).contains("was removed"));
+  m.message(mail("run.exe"));
+  CHECK(after(m, "strip_attachment").contains("was removed"));
+}
+
 TEST_CASE("only the plain text is left, in its own encoding") {
   Mail m;
   m.message(std::string(kAlternative));
@@ -161,6 +228,20 @@ TEST_CASE("a mail of 8 bits becomes one of 7, unless that would break a signatur
   m.message("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\ncaf\u00e9\r\n--b--\r\n");
   CHECK(after(m, "convert_to_7bit") == "unchanged");
   CHECK(m.facts().contains("it is signed"));
+  m.message(
+      "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n--b--"
+      "\r\n");
+  CHECK(after(m, "convert_to_7bit") == "unchanged");  // the part's header is signed, too
+}
+
+TEST_CASE("a mail that keeps octets of 8 bits does not promise 7") {
+  Mail m;
+  m.mail.envelope.body = BodyType::k8BitMime;
+  m.message(
+      "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ncaf\u00e9\r\n--b\r\n"
+      "Content-Transfer-Encoding: base64\r\n\r\n\u00e9\r\n--b--\r\n");
+  CHECK(after(m, "convert_to_7bit").contains("caf=C3=A9"));
+  CHECK(m.mail.envelope.body == BodyType::k8BitMime);
 }
 
 TEST_CASE("wrapped text flows, and unwrapped text is what it was") {
@@ -191,6 +272,8 @@ TEST_CASE("flowed text counts characters, keeps long words, and ends paragraphs 
   CHECK(from_flowed("hel \r\nlo\r\n", true) == "hello\r\n");
   CHECK(from_flowed("end \r\n", false) == "end \r\n");
   CHECK(to_flowed("", 20).empty());
+  const std::string marks = std::string(1'000, '>') + " a b c d e\r\n";
+  CHECK(to_flowed(marks, 76) == marks);  // not with all its marks before each letter
 }
 
 TEST_CASE("recipients, domains and everybody may drop a sender, by table or file") {
@@ -230,7 +313,9 @@ TEST_CASE("a service is shown the header or the message, and what it says counts
   REQUIRE(m.act("http_post", table({{"url", value("http://x/")}, {"send", value("message")}, {"limit", value(10)}})));
   CHECK(m.effects.requests.size() == 2);
   m.effects.http_status = 503;
-  CHECK(m.act("http_post", value("http://x/")).error().code == "http_post.status");
+  const Fault status = m.act("http_post", value("http://x/?key=secret")).error();
+  CHECK(status.code == "http_post.status");
+  CHECK_FALSE(status.detail.contains("secret"));
   m.effects.http_status = 0;
   CHECK(m.act("http_post", value("http://x/")).error().code == "http.connect");
   CHECK(m.complaint("http_post", value("ftp://x")).contains("https://"));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "body.h"
 #include "parts.h"
 #include "postern/mail_date.h"
 #include "postern/message.h"
@@ -99,6 +100,7 @@ Envelope envelope_onward(const RuleCall& call, const std::vector<Address>& to) {
     out.recipients.push_back(like);
     out.recipients.back().address = one;
   }
+  out.smtputf8 = out.smtputf8 || std::ranges::any_of(to, &Address::needs_smtputf8);
   out.size.reset();
   out.hold_until.reset();
   return out;
@@ -127,7 +129,17 @@ std::string with_crlf(std::string_view text) {
 }
 
 std::string mailbox(const Address& address, const std::string& name) {
-  return name.empty() ? address.to_string() : encode_words(name) + " <" + address.to_string() + ">";
+  if (name.empty()) return address.to_string();
+  std::string phrase = encode_words(name);
+  if (phrase == name && name.find_first_of("()<>[]:;@\\,.\"") != std::string::npos) {  // RFC 5322 §3.2.4
+    phrase = "\"";
+    for (const char c : name) {
+      if (c == '"' || c == '\\') phrase += '\\';
+      phrase += c;
+    }
+    phrase += '"';
+  }
+  return phrase + " <" + address.to_string() + ">";
 }
 
 /// In-Reply-To and References (RFC 5322 §3.6.4), as far as the message has an id.
@@ -144,8 +156,9 @@ std::string thread_fields(const HeaderBlock& about) {
 
 std::string text_part(const std::string& text) {
   const std::string body = with_crlf(text);
-  const bool plain = is_ascii(body);
-  return fmt::format("Content-Type: text/plain; charset={}\r\n{}\r\n{}", plain ? "us-ascii" : "utf-8",
+  const bool ascii = is_ascii(body);
+  const bool plain = ascii && !has_odd_lines(body);  // subjects and texts of scripts have lines of any length
+  return fmt::format("Content-Type: text/plain; charset={}\r\n{}\r\n{}", ascii ? "us-ascii" : "utf-8",
                      plain ? "" : "Content-Transfer-Encoding: quoted-printable\r\n",
                      plain ? body : encode_quoted_printable(body));
 }

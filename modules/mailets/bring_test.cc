@@ -145,6 +145,25 @@ TEST_CASE("a notice to the postmaster holds the story and what was asked for") {
       "\r\n\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMessage-ID: <1@elsewhere.example>\r\n\r\nbody\r\n"));
 }
 
+TEST_CASE("a notice is well-formed, whatever its words are") {
+  Mail m("Subject: " + std::string(1'500, 's') + "\r\n");
+  REQUIRE(m.act(
+      "notify_postmaster",
+      table({{"text", value("x")}, {"attach", value("none")}, {"from_name", value("Desk, \"main\" <a@b.example>")}})));
+  const std::string text = m.whole();
+  CHECK(HeaderBlock(text).value("From") == "\"Desk, \\\"main\\\" <a@b.example>\" <postmaster@ours.example>");
+  CHECK(text.contains("charset=us-ascii\r\nContent-Transfer-Encoding: quoted-printable\r\n"));
+  CHECK_FALSE(text.contains(std::string(998, 's')));
+}
+
+TEST_CASE("mail for an address that is not ASCII asks for SMTPUTF8") {
+  Mail m;
+  REQUIRE(m.act("forward", value("j\u00fcrg@foreign.example")));
+  CHECK(m.mail.brought.at(0).envelope.smtputf8);
+  REQUIRE(m.act("copy_to", value("jurg@foreign.example")));
+  CHECK_FALSE(m.mail.brought.at(1).envelope.smtputf8);
+}
+
 TEST_CASE("notices about what this server made are not written") {
   Mail m;
   m.session.made_here = true;

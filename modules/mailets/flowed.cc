@@ -7,11 +7,12 @@ namespace {
 
 constexpr std::string_view kSignature = "-- ";
 
-/// Characters, as columns: octets that do not continue another (RFC 3676 counts characters).
-std::size_t width(std::string_view text) {
-  std::size_t out = 0;
-  for (const char c : text) out += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  return out;
+/// Whether it has more characters, octets that do not continue another (RFC 3676 counts so). Looks no further than
+/// that.
+bool wider_than(std::string_view text, std::size_t columns) {
+  for (const char c : text)
+    if ((static_cast<unsigned char>(c) & 0xc0) != 0x80 && columns-- == 0) return true;
+  return false;
 }
 
 std::size_t quotes_of(std::string_view line) {
@@ -41,9 +42,11 @@ void add_flowed(std::string& out, std::string_view line, std::string_view eol, s
   if (!marks.empty() && line.starts_with(' ')) line.remove_prefix(1);
   if (line != kSignature)
     while (line.ends_with(' ')) line.remove_suffix(1);  // else it would flow into the next
+  // A line with more marks than text stays whole: each of its pieces would repeat them, to many times its size.
+  const bool whole = marks.size() > columns / 2;
   const std::size_t room = columns > marks.size() + 2 ? columns - marks.size() - 2 : 1;
   const std::string_view soft = eol.empty() ? std::string_view("\r\n") : eol;
-  while (width(line) > room) {
+  while (!whole && wider_than(line, room)) {
     std::size_t cut = std::string_view::npos;  // behind the last blank that fits
     std::size_t column = 0;
     for (std::size_t i = 0; i < line.size(); ++i) {
@@ -71,7 +74,7 @@ void add_flowed(std::string& out, std::string_view line, std::string_view eol, s
 bool has_wide_line(std::string_view text, std::size_t columns) {
   while (!text.empty()) {
     std::string_view eol;
-    if (width(take_line(text, eol)) > columns) return true;
+    if (wider_than(take_line(text, eol), columns)) return true;
   }
   return false;
 }

@@ -1,8 +1,17 @@
 #include "parts.h"
 
+#include <algorithm>
+
 #include "postern/wait.h"
 
 namespace postern::mailets {
+
+bool seen_whole(const MimeStructure& structure) {
+  if (structure.too_deep || structure.too_many || structure.broken_boundary) return false;
+  // Of a multipart whose fields are known no more is wanted; of a leaf the rest of its header may have its name.
+  return std::ranges::none_of(structure.parts,
+                              [](const MimePart& part) { return part.header_truncated && !part.is_multipart(); });
+}
 
 Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker) {
   MimeReader reader({}, &seeker);
@@ -17,7 +26,7 @@ Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker) {
     if (++pieces % kPiecesPerTurn == 0) co_await yield_now();
   }
   const MimeStructure structure = reader.finish();
-  co_return seeker.found() || !(structure.too_deep || structure.too_many);
+  co_return seeker.found() || seen_whole(structure);
 }
 
 }  // namespace postern::mailets

@@ -32,7 +32,10 @@ class PartSeeker : public MimeSink {
 inline constexpr std::size_t kPieceSize = 64 * 1024;  ///< octets of a body read at once
 inline constexpr int kPiecesPerTurn = 4;  ///< of a body in memory, before others on the loop have their turn
 
-/// Shows a message to `seeker`, until it has found something. False: a limit kept a part of it from being seen.
+/// False: a limit of the reader, or a header or boundary that it cannot read, kept a part from being seen. Other
+/// programs may see what is there.
+bool seen_whole(const MimeStructure& structure);
+/// Shows a message to `seeker`, until it has found something. False: it was not seen whole, and nothing was found.
 Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker);
 
 }  // namespace postern::mailets
