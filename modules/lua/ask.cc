@@ -9,7 +9,6 @@
 namespace postern::lua {
 namespace {
 
-constexpr std::int64_t kStepsPerQuestion = 50;
 constexpr lua_Number kMaxSeconds = 10.0 * 365 * 24 * 3600;
 
 /// Keeps a question on the stack of the function that waits for it.
@@ -20,6 +19,7 @@ struct QuestionBox {
 
 int answered(lua_State* L, int, lua_KContext at) {
   const std::shared_ptr<Question> question = check_box<QuestionBox>(L, static_cast<int>(at)).question;
+  question->check_answered(L);
   luaL_checkstack(L, 10, nullptr);
   return question->push_answer(L);
 }
@@ -44,7 +44,7 @@ int wait_for(lua_State* L, const char* what, std::shared_ptr<Question> question)
         L, "%s cannot wait inside a function that is called by sort, gsub, recipients_where or a metamethod", what);
   if (fiber.requests.size() >= kMaxTogether)
     return luaL_error(L, "more than %d questions at once", static_cast<int>(kMaxTogether));
-  ScriptState::charge(L, kStepsPerQuestion);
+  ScriptState::charge(L, ScriptState::kAskSteps);
   push_box(L, QuestionBox{question});
   const int at = lua_gettop(L);
   fiber.requests.push_back({"", RecordType::kA, std::move(question)});

@@ -187,12 +187,14 @@ int to_string(lua_State* L) {
 
 int print(lua_State* L) {
   Fiber& fiber = ScriptState::in_call(L, "print");
+  constexpr std::size_t kMaxLine = 4096;  // octets, as those of postern.log
   std::string line;
   const int count = lua_gettop(L);
-  for (int i = 1; i <= count; ++i) {
-    line.append(i > 1 ? "\t" : "").append(push_text(L, i));
+  for (int i = 1; i <= count && line.size() < kMaxLine; ++i) {
+    line.append(i > 1 ? "\t" : "").append(push_text(L, i).substr(0, kMaxLine));
     lua_pop(L, 1);
   }
+  line.resize(std::min(line.size(), kMaxLine));
   ScriptState::charge(L, static_cast<std::int64_t>(line.size()) / 16 + 10);
   fiber.call.effects->log("info", line);
   return 0;

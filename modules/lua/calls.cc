@@ -93,7 +93,11 @@ Task<void> Run::finish() {
 
 namespace {
 Task<void> ask(Effects* effects, Request request, DnsAnswer* answer) {
-  if (request.errand) co_return co_await request.errand->run(*effects);
+  if (request.errand) {
+    co_await request.errand->run(*effects);
+    request.errand->answered = true;
+    co_return;
+  }
   *answer = co_await effects->dns(std::move(request.name), request.type);
 }
 }  // namespace
@@ -103,8 +107,7 @@ Task<void> Run::answer() {
   std::vector<Request> requests = std::move(fiber_->requests);
   std::vector<DnsAnswer> answers(requests.size());
   // Where an answer is there at once, the loop has no turn between: it must not be asked for too often.
-  constexpr std::int64_t kWaitSteps = 400;
-  fiber_->instructions -= kWaitSteps * static_cast<std::int64_t>(requests.size());
+  fiber_->instructions -= ScriptState::kWaitSteps * static_cast<std::int64_t>(requests.size());
   if (requests.size() == 1 && !requests[0].errand && state_->limits().wall_clock >= effects.time_limit()) {
     answers[0] = co_await effects.dns(std::move(requests[0].name), requests[0].type);
   } else {
@@ -122,6 +125,7 @@ Task<void> Run::answer() {
   if (effects.executor().now() - started_ >= state_->limits().wall_clock) fiber_->doom = Doom::kTime;
   fiber_->requests.clear();
   fiber_->answers = std::move(answers);
+  ++fiber_->waits;
 }
 
 namespace {

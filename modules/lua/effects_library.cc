@@ -17,10 +17,15 @@
 namespace postern::lua {
 namespace {
 
-/// After the answer has come: the answer, or nil and what went wrong.
-int answered(lua_State* L, int, lua_KContext index) {
+/// After the answer has come: the answer, or nil and what went wrong. `place` is that of ask(): a coroutine that a
+/// script resumed before or long after its wait finds the answers of another one, and must not take them.
+int answered(lua_State* L, int, lua_KContext place) {
   Fiber& fiber = ScriptState::in_call(L, "dns");
-  DnsAnswer& answer = fiber.answers.at(static_cast<std::size_t>(index));
+  const auto wait = static_cast<std::uint64_t>(place) / kMaxTogether;
+  const std::size_t index = static_cast<std::uint64_t>(place) % kMaxTogether;
+  if (wait + 1 != fiber.waits || index >= fiber.answers.size())
+    return luaL_error(L, "this coroutine waits for an answer that has not come");
+  DnsAnswer& answer = fiber.answers[index];
   if (!answer.temporary()) {
     push_box(L, AnswerBox{std::move(answer)});
     return 1;
@@ -46,10 +51,12 @@ int ask(lua_State* L, RecordType type) {
         L, "the DNS cannot be asked inside a function that is called by sort, gsub, recipients_where or a metamethod");
   if (fiber.requests.size() >= kMaxTogether)
     return luaL_error(L, "more than %d questions at once", static_cast<int>(kMaxTogether));
-  ScriptState::charge(L, 50);
-  const std::size_t index = fiber.requests.size();
-  fiber.requests.push_back({question(L, type), type});
-  return lua_yieldk(L, 0, static_cast<lua_KContext>(index), answered);
+  ScriptState::charge(L, ScriptState::kAskSteps);
+  std::string name = question(L, type);
+  ScriptState::hold_memory(L, name.size());
+  const auto place = static_cast<lua_KContext>(fiber.waits * kMaxTogether + fiber.requests.size());
+  fiber.requests.push_back({std::move(name), type});
+  return lua_yieldk(L, 0, place, bound_continuation<answered>);
 }
 
 template <RecordType Type>

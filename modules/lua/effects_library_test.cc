@@ -209,6 +209,44 @@ TEST_CASE("questions of all kinds are on their way together") {
   CHECK(world.sim.worker(0).now() - before < 2s);
 }
 
+TEST_CASE("options and header fields that a script keeps are sent as those of a table made in the call") {
+  AskingWorld world;
+  REQUIRE_MESSAGE(world.load("local postern = require 'postern'\n"
+                             "local FIELDS = { ['X-A'] = 'b' }\n"
+                             "local OPTIONS = { headers = { ['X-C'] = 'd' }, timeout = '2s' }\n"
+                             "local WRONG = { timout = '2s' }\n"
+                             "postern.on('rcpt', function()\n"
+                             "  postern.http.get('https://a.example/', { headers = FIELDS })\n"
+                             "  postern.http.get('https://a.example/', OPTIONS)\n"
+                             "  postern.http.get('https://a.example/', WRONG)\nend)"),
+                  world.problems);
+  HookCall call{Stage::kRcpt, world.session, &world.mail, &world.mail.envelope.recipients[1], world.slow};
+  const Result<Verdict> verdict = world.run(world.rules->hooks.at(0).handler->handle(call));
+  REQUIRE_FALSE(verdict);
+  CHECK(verdict.error().detail.find("no option 'timout'") != std::string::npos);
+  REQUIRE(world.slow.requests.size() == 2);
+  REQUIRE(world.slow.requests[0].headers.size() == 1);
+  CHECK(world.slow.requests[0].headers[0].name == "X-A");
+  CHECK(world.slow.requests[0].headers[0].value == "b");
+  REQUIRE(world.slow.requests[1].headers.size() == 1);
+  CHECK(world.slow.requests[1].headers[0].value == "d");
+  CHECK(world.slow.requests[1].timeout == 2s);
+}
+
+TEST_CASE("a coroutine that waits is given its own answer, or none") {
+  AskingWorld world;
+  for (const std::string question :
+       {"dns.a 'x.example'", "kv.set('k', 'v')", "http.get 'https://a.example/'", "directory.user 'bob@ours.example'"})
+    for (const std::string before : {"", "postern.dns.a 'y.example'\n"}) {
+      INFO(question);
+      CHECK(world
+                .ask(before + "local c = coroutine.create(function() return postern." + question +
+                     " end)\npcall(postern.all, { function() coroutine.resume(c) end, function() error 'x' end "
+                     "})\nreturn coroutine.resume(c)")
+                .find("waits for an answer that has not come") != std::string::npos);
+    }
+}
+
 TEST_CASE("a question outside of a call is an error at load") {
   AskingWorld world;
   CHECK_FALSE(world.load("local postern = require 'postern'\npostern.kv.get 'k'\npostern.on('rcpt', function() end)"));

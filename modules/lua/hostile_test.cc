@@ -9,7 +9,9 @@
 #include <array>
 #include <string_view>
 
+#include "libraries.h"
 #include "lua_for_tests.h"
+#include "state.h"
 
 namespace postern::lua {
 namespace {
@@ -94,6 +96,8 @@ constexpr Case kMemory[] = {
     {"utf8.char of much", "memory instructions", "local t = {} for i = 1, 10000 do t[i] = 0x10ffff end while true do utf8.char(table.unpack(t)) end"},
     {"sets of numbers", "memory instructions", "local t = {} for i = 1, 1 << 40 do t[i + 0.5] = i end"},
     {"upper and lower of a long text", "memory instructions", "local s = ('x'):rep(1 << 20) while true do s:upper() s:lower() s:reverse() end"},
+    {"large arguments of a statement", "memory", "local s = ('x'):rep(1 << 20) local t = {} for i = 1, 90 do t[i] = s end postern.sql.query('x', 'y', table.unpack(t))"},
+    {"large header fields of a request", "memory", "local s = ('x'):rep(1 << 20) local t = {} for i = 1, 50 do t['x' .. i] = s end postern.http.get('http://x.example/', { headers = t })"},
     {"pairs of a large table, begun only", "instructions memory", "local t = {} for i = 1, 10000 do t[i] = i end while true do pairs(t) end"},
 };
 
@@ -168,6 +172,7 @@ constexpr Case kLongTexts[] = {
     {"a set asked for a long name", "instructions", "local s = ('x.'):rep(4 << 20) while true do SET:contains(s) end"},
     {"a log line of much", "instructions", "local s = ('x'):rep(8 << 20) while true do postern.log.info(s) end"},
     {"print of much", "instructions memory", "local s = ('x'):rep(1 << 20) while true do print(s, s, s, s) end"},
+    {"print of one text many times", "instructions memory", "local s = ('x'):rep(1 << 20) local t = {} for i = 1, 200 do t[i] = s end while true do print(table.unpack(t)) end"},
 };
 
 constexpr Case kTables[] = {
@@ -204,6 +209,10 @@ constexpr Case kTables[] = {
     {"notes that are too long", "error", "mail.notes.x = ('x'):rep(100000)"},
     {"notes with a long name", "error", "mail.notes[('x'):rep(100000)] = 1"},
     {"notes of odd values", "error", "mail.notes.x = {}"},
+    {"an object as a note", "error", "mail.notes.x = mail"},
+    {"a coroutine as a note", "error", "session.notes.x = coroutine.create(function() return mail.sender end)"},
+    {"an object in a kept table", "error", "TABLE.x = mail"},
+    {"a coroutine in a kept table", "error", "TABLE.inner[1] = coroutine.create(function() return mail.sender end)"},
     {"notes for ever", "instructions", "while true do mail.notes.x = 1 mail.notes.x = nil end"},
     {"pairs of notes for ever", "instructions memory", "for i = 1, 100 do mail.notes['n' .. i] = ('x'):rep(4096) end while true do for _ in pairs(mail.notes) do end end"},
     {"header edits without end", "error", "while true do mail:add_header('X', 'y') end"},
@@ -377,6 +386,90 @@ TEST_CASE("hostile: tables, numbers, errors and what scripts share") {
 }
 TEST_CASE("hostile: coroutines and waits") {
   try_all(kCoroutines);
+}
+
+// ---- objects in a call that is not theirs ----
+
+constexpr char kKeptKey = 0;
+
+int keep(lua_State* L) {
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &kKeptKey);
+  return 0;
+}
+int kept(lua_State* L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &kKeptKey);
+  return 1;
+}
+
+/// Two hooks in a state with a hole: the first keeps something beyond its call, which scripts themselves cannot.
+struct Keeper : World {
+  Keeper(const std::string& keeps, const std::string& uses) {
+    with_message("Subject: x\r\n\r\nhello\r\n");
+    REQUIRE_MESSAGE(load("local postern = require 'postern'\n"
+                         "postern.on('message', function(session, mail) " +
+                         keeps +
+                         " end)\n"
+                         "postern.on('message', function(session, mail) local old = postern.kept() " +
+                         uses + " end)\n"),
+                    problems);
+    lua_State* L = std::static_pointer_cast<ScriptState>(rules->engine)->main();
+    push_postern(L);
+    REQUIRE(push_frozen_store(L, -1));
+    lua_pushcfunction(L, keep);
+    lua_setfield(L, -2, "keep");
+    lua_pushcfunction(L, kept);
+    lua_setfield(L, -2, "kept");
+    lua_settop(L, 0);
+  }
+  bool second_is_refused() {
+    const std::string told = said(1);
+    INFO(told);
+    return told.find("this object belongs to a mail or session that is over") != std::string::npos;
+  }
+};
+
+constexpr std::pair<std::string_view, std::string_view> kKept[] = {
+    {"mail", "return old.sender"},
+    {"mail", "old:set_header('X', 'y')"},
+    {"mail", "old:parts()"},
+    {"mail", "old:recipients_where(function() return true end)"},
+    {"mail.recipients[1]", "return old.address"},
+    {"mail.recipients[1].notes", "old.x = 1"},
+    {"mail.notes", "old.x = 1"},
+    {"mail:parts()[1]", "return old.type"},
+    {"mail:parts()[1]", "old:text()"},
+    {"session", "return old.id"},
+    {"session.client", "return old.ip"},
+    {"session.notes", "return old.x"},
+    {"coroutine.create(function() return mail.sender end)", "error(select(2, coroutine.resume(old)), 0)"},
+    {"(function() local c = coroutine.create(function() coroutine.yield() mail.notes.x = 1 end) coroutine.resume(c) "
+     "return c end)()",
+     "error(select(2, coroutine.resume(old)), 0)"},
+    {"(function() local c = coroutine.create(function() return mail:parts() end) pcall(postern.all, { function() "
+     "coroutine.resume(c) end, function() error 'x' end }) return c end)()",
+     "error(select(2, coroutine.resume(old)), 0)"}};
+
+TEST_CASE("hostile: an object is of no use in a later call, nor in a coroutine that was kept until then") {
+  for (const auto& [what, use] : kKept) {
+    INFO(std::string(what), ": ", std::string(use));
+    Keeper world("postern.keep(" + std::string(what) + ")", std::string(use));
+    CHECK(world.said(0) == "nothing");
+    CHECK(world.second_is_refused());
+    CHECK(world.mail.edits.empty());
+    CHECK(world.mail.notes.empty());
+  }
+}
+
+TEST_CASE("hostile: an object is of no use in another call while its own waits") {
+  for (const auto& [what, use] : kKept) {
+    INFO(std::string(what), ": ", std::string(use));
+    Keeper world("postern.keep(" + std::string(what) + ") postern.dns.a 'x.example'", std::string(use));
+    if (what.find("parts") != what.npos) continue;  // a wait of their own comes first
+    Task<Result<Verdict>> waiting = world.rules->hooks.at(0).handler->handle(world.call_at(Stage::kMessage));
+    CHECK(world.second_is_refused());
+    CHECK(world.run(std::move(waiting)).has_value());
+  }
 }
 
 }  // namespace

@@ -70,17 +70,20 @@ class HttpQuestion final : public Question {
   Result<HttpResponse> answer_;
 };
 
-/// The text at the top, or of a secret; raises for what is neither. Pops it.
+/// The text at the top, or of a secret; raises for what is neither. Pops it. The copy is of the call's memory.
 std::string take_text(lua_State* L, const char* what) {
-  std::string text;
+  std::string_view text;
   if (const auto* secret = test_box<SecretBox>(L, -1))
     text = secret->text;
   else if (lua_isstring(L, -1))
     text = check_text(L, -1);
   else
     luaL_error(L, "%s must be a string", what);
+  if (text.size() > kMaxRequestBody) luaL_error(L, "the %s is too large to be sent", what);
+  ScriptState::hold_memory(L, text.size());
+  std::string out(text);
   lua_pop(L, 1);
-  return text;
+  return out;
 }
 
 void read_headers(lua_State* L, int options, HttpRequest& request) {
@@ -88,6 +91,7 @@ void read_headers(lua_State* L, int options, HttpRequest& request) {
   if (lua_isnil(L, -1)) return lua_pop(L, 1);
   if (!lua_istable(L, -1)) luaL_error(L, "headers must be a table");
   const int headers = lua_gettop(L);
+  if (push_frozen_store(L, headers)) lua_replace(L, headers);
   push_sorted_keys(L, headers);
   const int keys = lua_gettop(L);
   const auto count = static_cast<lua_Integer>(lua_rawlen(L, keys));
@@ -98,7 +102,7 @@ void read_headers(lua_State* L, int options, HttpRequest& request) {
     if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "the names of headers are strings");
     std::string name(raw_text(L, -1));
     lua_gettable(L, headers);
-    request.headers.push_back({std::move(name), take_text(L, "a header")});
+    request.headers.push_back({std::move(name), take_text(L, "value of a header")});
   }
   lua_settop(L, headers - 1);
 }
@@ -142,11 +146,14 @@ int ask(lua_State* L, const char* what, bool post) {
   ScriptState::in_call(L, what);
   HttpRequest request;
   request.method = post ? "POST" : "GET";
-  request.url = check_text(L, 1);
+  const std::string_view url = check_text(L, 1);
+  ScriptState::hold_memory(L, url.size());
+  request.url = url;
   request.timeout = kLongest;
   request.max_body_octets = kLargest;
   if (!lua_isnoneornil(L, 2)) {
     luaL_checktype(L, 2, LUA_TTABLE);
+    if (push_frozen_store(L, 2)) lua_replace(L, 2);
     check_options(L, 2, post);
     request.timeout = duration_field(L, 2, "timeout").value_or(kLongest);
     request.max_body_octets = size_field(L, 2, "max_size", kLargest);
@@ -160,7 +167,6 @@ int ask(lua_State* L, const char* what, bool post) {
     else
       lua_pop(L, 1);
   }
-  if (request.body.size() > kMaxRequestBody) return luaL_error(L, "the body is too large to be sent");
   ScriptState::charge(L, static_cast<std::int64_t>(request.body.size()) / kOctetsPerStep);
   return wait_for(L, what, std::make_shared<HttpQuestion>(std::move(request)));
 }

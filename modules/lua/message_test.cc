@@ -255,5 +255,23 @@ TEST_CASE("the session: where the client is, and who said so") {
   CHECK(world.value("session.proxy") == "is 192.0.2.7");
 }
 
+TEST_CASE("a coroutine that waits for the text of a mail cannot be resumed before it has come") {
+  MessageWorld world;
+  for (const std::string method : {"parts()", "text()"}) {
+    INFO(method);
+    const std::string coroutine = "local c = coroutine.create(function() return mail:" + method + " end)\n";
+    CHECK(world
+              .at("message", coroutine + "local out = postern.all { function() coroutine.resume(c) end,\n"
+                                         "  function() return select(2, coroutine.resume(c)) end }\n"
+                                         "return postern.reject(550, '5.0.0', tostring(out[2]))")
+              .find("waits for an answer that has not come") != std::string::npos);
+    CHECK(world
+              .at("message", coroutine +
+                                 "pcall(postern.all, { function() coroutine.resume(c) end, function() error 'x' end "
+                                 "})\nerror(select(2, coroutine.resume(c)))")
+              .find("waits for an answer that has not come") != std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace postern::lua

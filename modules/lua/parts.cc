@@ -76,7 +76,7 @@ int wait_for(lua_State* L, std::shared_ptr<T> errand, lua_KFunction then) {
   Fiber& fiber = ScriptState::in_call(L, "mail");
   if (fiber.requests.size() >= kMaxTogether)
     return luaL_error(L, "more than %d questions at once", static_cast<int>(kMaxTogether));
-  ScriptState::charge(L, 50);
+  ScriptState::charge(L, ScriptState::kAskSteps);
   push_box(L, ErrandBox<T>{errand});
   const int at = lua_gettop(L);
   fiber.requests.push_back({"", RecordType::kA, std::move(errand)});
@@ -119,6 +119,7 @@ int structured(lua_State* L, int, lua_KContext at) {
     structure = ScriptState::of(L).structures().find(call.transaction->draft->id());
   } else {
     const auto& errand = *check_box<ErrandBox<StructureErrand>>(L, static_cast<int>(at)).errand;
+    errand.check_answered(L);
     check_answer(L, errand.answer);
     structure = *errand.answer;
     lua_settop(L, static_cast<int>(at) - 1);
@@ -132,7 +133,10 @@ template <Then then>
 int with_structure(lua_State* L) {
   Draft& draft = check_body(L, check_box<MailHandle>(L, 1).call(L));
   StructureCache& cache = ScriptState::of(L).structures();
-  if (cache.find(draft.id())) return structured<then>(L, LUA_OK, 0);
+  if (cache.find(draft.id())) {  // what others have read costs as much as a wait, see charge_structure()
+    ScriptState::charge(L, ScriptState::kAskSteps + ScriptState::kWaitSteps);
+    return structured<then>(L, LUA_OK, 0);
+  }
   return wait_for(L, std::make_shared<StructureErrand>(&draft, cache), bound_continuation<structured<then>>);
 }
 
@@ -187,6 +191,7 @@ std::string_view cut(std::string_view text, std::size_t limit) {
 
 PartContent& content_at(lua_State* L, lua_KContext at) {
   auto& errand = *check_box<ErrandBox<ContentErrand>>(L, static_cast<int>(at)).errand;
+  errand.check_answered(L);
   check_answer(L, errand.answer);
   ScriptState::charge(L, static_cast<std::int64_t>(errand.answer->read) / kReadPerStep);
   return *errand.answer;

@@ -81,6 +81,7 @@ int with_place(lua_State* L) {
       lua_concat(L, 2);
       return 1;
     }
+    lua_pop(L, 1);
   }
   return push(L, message), 1;
 }

@@ -55,8 +55,6 @@ std::string seen(const SpecOutcome& one) {
   std::unreachable();
 }
 
-using Holds = bool (*)(const SpecOutcome&);
-
 /// Every chosen outcome must satisfy `holds`.
 template <class Test>
 int expect(lua_State* L, std::string_view expected, const Test& holds) {
@@ -180,6 +178,7 @@ int expect_header(lua_State* L) {
   const bool any = lua_isnoneornil(L, 3);
   const std::string value = optional_text(L, 3);
   const Box& box = box_of(L);
+  if (box.chosen.empty()) return luaL_error(L, "the mail has no recipient");
   for (const std::size_t at : box.chosen) {
     const SpecOutcome& one = box.result->outcomes[at];
     std::string found;

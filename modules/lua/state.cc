@@ -46,6 +46,10 @@ std::string_view doom_code(Doom doom) {
   return "script.error";
 }
 
+void Errand::check_answered(lua_State* L) const {
+  if (!answered) luaL_error(L, "this coroutine waits for an answer that has not come");
+}
+
 ScriptState::ScriptState(Limits limits) : limits_(limits) {
   main_ = lua_newstate(allocate, this);
   if (!main_) throw std::bad_alloc();

@@ -71,6 +71,11 @@ class Errand {
   virtual ~Errand() = default;
   /// Errors are kept with the answer; throws Cancelled only. Bounded in time by the call's wall clock.
   virtual Task<void> run(Effects& effects) = 0;
+  /// Raises when there is no answer yet: a script may resume a coroutine that waits, by another way than the one it
+  /// waits on.
+  void check_answered(lua_State* L) const;
+
+  bool answered = false;  ///< run() has ended; set by who ran it
 };
 
 /// A question to the world that waits for its answer.
@@ -97,6 +102,7 @@ struct Fiber {
   std::chrono::nanoseconds metered_cpu{};
   std::int64_t metered_steps = 0;
   std::vector<Request> requests;   ///< made since the last resume
+  std::uint64_t waits = 0;         ///< how often answers have come, so that each is given to its own question alone
   std::vector<DnsAnswer> answers;  ///< to the requests before it
 };
 
@@ -111,6 +117,8 @@ class ScriptState : public std::enable_shared_from_this<ScriptState> {
   static constexpr std::size_t kHugeTable = 64 * 1024;   ///< octets; all that it holds finds a new place
   static constexpr int kHugeSlice = 4;                   ///< the same with one of those
   static constexpr std::size_t kMaxIdleFibers = 64;      ///< kept for the next calls
+  static constexpr std::int64_t kAskSteps = 50;          ///< of making a question
+  static constexpr std::int64_t kWaitSteps = 400;        ///< of each question in a wait
 
   explicit ScriptState(Limits limits);
   ~ScriptState();

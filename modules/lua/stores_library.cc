@@ -68,8 +68,14 @@ class SqlQuestion final : public Question {
   Result<SqlRows> answer_;
 };
 
+/// A copy of the text, which is of the call's memory.
+std::string copy_of(lua_State* L, std::string_view text) {
+  ScriptState::hold_memory(L, text.size());
+  return std::string(text);
+}
+
 SqlArgument argument(lua_State* L, int index) {
-  if (const auto* secret = test_box<SecretBox>(L, index)) return {secret->text, true};
+  if (const auto* secret = test_box<SecretBox>(L, index)) return {copy_of(L, secret->text), true};
   switch (lua_type(L, index)) {
     case LUA_TNIL:
       return {};
@@ -79,7 +85,7 @@ SqlArgument argument(lua_State* L, int index) {
       if (lua_isinteger(L, index)) return {static_cast<std::int64_t>(lua_tointeger(L, index))};
       return {lua_tonumber(L, index)};
     case LUA_TSTRING:
-      return {std::string(raw_text(L, index))};
+      return {copy_of(L, raw_text(L, index))};
     default: {
       luaL_argerror(L, index, "nil, true, false, a number, a string or a secret");
       return {};
@@ -88,7 +94,7 @@ SqlArgument argument(lua_State* L, int index) {
 }
 
 int sql_query(lua_State* L) {
-  std::string database(check_text(L, 1)), statement(check_text(L, 2));
+  std::string database = copy_of(L, check_text(L, 1)), statement = copy_of(L, check_text(L, 2));
   const int count = lua_gettop(L) - 2;
   luaL_argcheck(L, count <= static_cast<int>(Database::kMaxArguments), 3, "too many arguments");
   std::vector<SqlArgument> arguments;
