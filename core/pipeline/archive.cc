@@ -37,11 +37,9 @@ std::optional<std::string_view> message_in(std::string_view file) {
 }
 
 bool excepts(const std::vector<std::string>& except, const Address& address) {
-  const std::string text = address.to_string();
-  return std::ranges::any_of(except, [&](const std::string& one) {
-    return one.starts_with('@') ? equal_folded(address.domain().to_string(), std::string_view(one).substr(1))
-                                : equal_folded(text, one);
-  });
+  const std::string text = address.to_string(), domain = "@" + address.domain().to_string();
+  return std::ranges::any_of(
+      except, [&](const std::string& one) { return equal_folded(one.starts_with('@') ? domain : text, one); });
 }
 
 std::vector<std::string> archive_files(Env& env, const std::string& dir) {
@@ -93,20 +91,29 @@ ArchiveErased erase_archived(Env& env, const std::string& dir, const Person& per
   return out;
 }
 
-/// One message on its way to the disk.
+/// One message on its way to the disk. It takes its room before its body is read, which may be waited for: what many
+/// mails at once read back counts, too.
 class Archive::Copy final : public Runnable {
  public:
-  Copy(Archive& archive, std::string name, std::string text)
-      : archive_(archive), name_(std::move(name)), text_(std::move(text)) {}
+  Copy(Archive& archive, std::string name, std::string text, std::size_t size)
+      : archive_(archive), size_(size), name_(std::move(name)), text_(std::move(text)) {
+    fits_ = archive_.waiting_.fetch_add(size_, std::memory_order_relaxed) + size_ <= kMaxWaiting;
+  }
+  ~Copy() { archive_.waiting_.fetch_sub(size_, std::memory_order_relaxed); }
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+  bool fits() const { return fits_; }
+  std::string& text() { return text_; }
   void run() override {
     const std::unique_ptr<Copy> self(this);
     archive_.write(name_, text_);
-    archive_.waiting_.fetch_sub(text_.size(), std::memory_order_relaxed);
   }
 
  private:
   Archive& archive_;
+  std::size_t size_;
   std::string name_, text_;
+  bool fits_ = false;
 };
 
 class Archive::Tidy final : public Runnable {
@@ -149,12 +156,15 @@ bool Archive::wants(Executor& worker, const Transaction& transaction) const {
 
 Task<void> Archive::keep(Executor& worker, Transaction& transaction) {
   Draft& draft = *transaction.draft;
-  std::string text = preamble(transaction.envelope);
-  const std::size_t size = text.size() + draft.header().size() + draft.body_size();
-  if (waiting_.load(std::memory_order_relaxed) + size > kMaxWaiting) {
+  const std::string id = draft.id().to_string();
+  std::string head = preamble(transaction.envelope);
+  const std::size_t size = head.size() + draft.header().size() + draft.body_size();
+  auto copy = std::make_unique<Copy>(*this, id + std::string(kSuffix), std::move(head), size);
+  if (!copy->fits()) {
     dropped_.add(worker.index());
     co_return;
   }
+  std::string& text = copy->text();
   text.reserve(size);
   text += draft.header();
   for (std::uint64_t at = 0; at < draft.body_size();) {
@@ -166,10 +176,8 @@ Task<void> Archive::keep(Executor& worker, Transaction& transaction) {
     text += *piece;
     at += piece->size();
   }
-  const std::string id = draft.id().to_string();
   transaction.trail.fact(Stage::kMessage, kFact, id);
-  waiting_.fetch_add(text.size(), std::memory_order_relaxed);
-  lane_->post(*std::make_unique<Copy>(*this, id + std::string(kSuffix), std::move(text)).release());
+  lane_->post(*copy.release());
 }
 
 void Archive::write(const std::string& name, std::string_view text) {
@@ -216,8 +224,8 @@ void Archive::tidy(WallTime now) {
   lane_->post(*std::make_unique<Tidy>(*this, now).release());
 }
 
-Task<ArchiveErased> Archive::erase(Executor& worker, Person person, bool pretend) {
-  co_return co_await on_lane(*lane_, worker, [this, &person, pretend] {
+Task<ArchiveErased> Archive::erase(Person person, bool pretend) {
+  co_return co_await on_lane(*lane_, [this, &person, pretend] {
     const ArchiveErased out = erase_archived(env_, dir_, person, pretend);
     if (out.messages != 0 && !pretend) {  // sizes and names have changed
       files_.clear();

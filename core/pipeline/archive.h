@@ -64,7 +64,7 @@ class Archive {
   Task<void> keep(Executor& worker, Transaction& transaction);
   /// Looks for what is too old; from time to time, since no mail may come that would do it.
   void tidy(WallTime now);
-  Task<ArchiveErased> erase(Executor& worker, Person person, bool pretend);
+  Task<ArchiveErased> erase(Person person, bool pretend);
 
   std::uint64_t kept() const { return kept_.value(); }
   std::uint64_t dropped() const { return dropped_.value(); }

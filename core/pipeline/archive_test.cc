@@ -129,9 +129,9 @@ TEST_CASE("erasing a person takes away the messages that name him in the envelop
   const auto copied = world.mail("bob@far.example", "carl@far.example", "Cc: <ann@far.example>\r\n\r\n");
   const auto other = world.mail("joann@far.example", "bob@far.example", "a: b\r\n\r\n");
   const Person ann("ann@far.example");
-  CHECK(world.run(world.archive->erase(world.sim.worker(0), ann, true)).messages == 3);
+  CHECK(world.run(world.archive->erase(ann, true)).messages == 3);
   CHECK(world.files() == 4);
-  CHECK(world.run(world.archive->erase(world.sim.worker(0), ann, false)).messages == 3);
+  CHECK(world.run(world.archive->erase(ann, false)).messages == 3);
   CHECK_FALSE(world.body_of(sent));
   CHECK_FALSE(world.body_of(got));
   CHECK_FALSE(world.body_of(copied));

@@ -100,8 +100,8 @@ void settle_bodies(RootRun& run, Transaction& mail, Decision& decision) {
   }
 }
 
-Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent,
-                                       std::size_t& brought) {
+Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch,
+                                       Transaction& parent, std::size_t& brought) {
   std::vector<BroughtMail> mails = std::exchange(parent.brought, {});
   for (BroughtMail& mail : mails) {
     Verdict verdict;
@@ -116,10 +116,10 @@ Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const RuleEpoch& ep
   co_return Verdict{};
 }
 
-Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent,
-                                        BroughtMail& mail, std::size_t& brought) {
+Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch,
+                                        Transaction& parent, BroughtMail& mail, std::size_t& brought) {
   const bool notice = is_notice(mail, parent);
-  Settled made = make_settled(worker, epoch, parent, mail);
+  Settled made = make_settled(worker, *epoch, parent, mail);
   Transaction& child = *made->transaction;
   const std::string name = fmt::format("{} {} to {}", made->draft.id().to_string(), mail.why, names_of(mail.envelope));
   const auto drop = [&](std::string_view why) {
@@ -127,7 +127,7 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const RuleEpoch& e
     worker.log.info("brought.dropped", {{"session", parent.session.id}, {"rule", mail.rule}, {"why", why}});
   };
   for (Recipient& recipient : mail.envelope.recipients) {
-    auto placed = co_await address_one(worker, epoch, parent, mail, child, std::move(recipient));
+    auto placed = co_await address_one(worker, *epoch, parent, mail, child, std::move(recipient));
     if (placed) continue;
     const Fault& fault = placed.error();
     if (notice && fault.code != "brought.temporary") {
@@ -142,9 +142,12 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const RuleEpoch& e
                                          {"why", fault.detail}});
     co_return refused_as(failure_verdict(OnError::kDefer, mail.rule, Stage::kMessage), mail);
   }
-  if (child.envelope.recipients.empty()) co_return Verdict{};
+  if (child.envelope.recipients.empty()) {
+    refused(child.session, &child, "no recipient");  // a replay of the main mail asks the directory again
+    co_return Verdict{};
+  }
 
-  made->decision = co_await decide_message(worker, child, brought);
+  made->decision = co_await decide_message(worker, epoch, child, brought);
   if (made->decision.refuses_all()) {
     const Reply reply = made->decision.reply();
     refused(child.session, &child, reply.text);
@@ -234,7 +237,9 @@ Task<Result<void>> PipelinePolicy::address_one(PolicyWorker& worker, const RuleE
       relay = true;
       break;
     case RecipientClass::kRelayRouted:
+      // The relay domain's own host may follow the route: that is as far open as the gate is at RCPT.
       relay = mail.fixed_recipients;
+      if (!relay) co_return fault("brought.relay", name + " hides a route, and nobody wrote the address down");
       break;
     case RecipientClass::kForeign:
     case RecipientClass::kLiteral:

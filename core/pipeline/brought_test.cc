@@ -5,6 +5,8 @@
 
 #include "core/pipeline/fixture_for_tests.h"
 #include "core/pipeline/gate_proof.h"
+#include "core/pipeline/root_run.h"
+#include "core/pipeline/trail_reader.h"
 #include "postern/return_path.h"
 
 namespace postern {
@@ -61,6 +63,17 @@ std::shared_ptr<Brings> brings(std::string to) {
   auto out = std::make_shared<Brings>();
   out->to = std::move(to);
   return out;
+}
+
+std::shared_ptr<Action> relay_on() {
+  return std::make_shared<FnAction>(
+      [](const RuleCall&) {
+        ActionResult result;
+        result.kind = ActionResult::Kind::kFinal;
+        result.step.kind = PlanStep::Kind::kRelay;
+        return Result<ActionResult>(result);
+      },
+      true);
 }
 
 struct BroughtWorld : PolicyWorld {
@@ -163,6 +176,17 @@ TEST_CASE("a notice that cannot be delivered is dropped, and the mail goes on") 
   REQUIRE(id);
   CHECK(world.queue.messages.size() == 1);
   CHECK(world.facts(*id).contains("dropped, nobody@ours.example does not exist"));
+  // What it asked stands in a record of its own: a replay of the main mail asks it again.
+  world.trails->flush(world.sim.worker(0));
+  world.sim.run_until_idle();
+  std::string asked;
+  for (const TrailRecord& record : find_trails(world.disk, "/trail", {}).records)
+    if (record.session.starts_with("brought-"))
+      for (const TrailEntry& entry : *Trail::decode(record.trail)) {
+        if (entry.kind == TrailEntry::Kind::kEffect) asked += entry.name + " " + entry.question + "\n";
+        if (entry.name == "brought-by") asked += entry.answer.substr(0, entry.answer.find(' ')) + "\n";
+      }
+  CHECK(asked == id->to_string() + "\ndirectory.find nobody@ours.example\n");
 }
 
 TEST_CASE("a copy to somebody of ours who does not exist defers the mail: the script is wrong") {
@@ -188,15 +212,7 @@ TEST_CASE("a script's address elsewhere is open only where aliases may lead else
             if (call.transaction.lookups[i].kind == AddressLookup::Kind::kAccount) out.insert(i);
           return Result<RecipientSet>(out);
         });
-        const auto relay = std::make_shared<FnAction>(
-            [](const RuleCall&) {
-              ActionResult result;
-              result.kind = ActionResult::Kind::kFinal;
-              result.step.kind = PlanStep::Kind::kRelay;
-              return Result<ActionResult>(result);
-            },
-            true);
-        world.set({make_rule("archive", local, {copy, deliver_to("INBOX")}), make_rule("out", nullptr, {relay})});
+        world.set({make_rule("archive", local, {copy, deliver_to("INBOX")}), make_rule("out", nullptr, {relay_on()})});
         const Decision decision = world.decide();
         const bool open = fixed && (forwards || notice);
         CAPTURE(forwards);
@@ -221,16 +237,8 @@ TEST_CASE("what a rule sends on to elsewhere leaves with a sender of ours") {
   BroughtWorld world;
   world.policy->attach(world.directory, &world.queue, &paths);
   world.gate.forward_aliases = true;
-  const auto relay = std::make_shared<FnAction>(
-      [](const RuleCall&) {
-        ActionResult result;
-        result.kind = ActionResult::Kind::kFinal;
-        result.step.kind = PlanStep::Kind::kRelay;
-        return Result<ActionResult>(result);
-      },
-      true);
   world.set({make_rule("copy", only({0}), {brings("x@foreign.example"), brings("eve@ours.example")}),
-             make_rule("out", nullptr, {relay})});
+             make_rule("out", nullptr, {relay_on()})});
   world.directory.domains["ours.example"] = DomainKind::kLocal;
   world.directory.accounts["bob@ours.example"] = "bob";
   static_cast<void>(world.decide({"joe@relayed.example"}));
@@ -298,6 +306,87 @@ TEST_CASE("a notice reaches the sender of the mail that it is about, wherever th
   REQUIRE(world.queue.messages.size() == 2);
   CHECK(world.queue.messages[0].plan.steps[0].kind == PlanStep::Kind::kRelay);
   CHECK(world.queue.messages[0].envelope.sender.is_null());
+}
+
+TEST_CASE("a notice to a name that hides a route does not reach a relay domain, which would follow it") {
+  for (const bool fixed : {false, true}) {
+    BroughtWorld world;
+    auto notice = brings("victim%abroad.example@relayed.example");
+    notice->from.clear();
+    notice->fixed = fixed;
+    const auto made_here = std::make_shared<FnMatcher>([](const RuleCall& call) {
+      return Result<RecipientSet>(call.transaction.session.made_here ? call.recipients
+                                                                     : RecipientSet::none(call.recipients.size()));
+    });
+    world.set({make_rule("tell", nullptr, {notice}), make_rule("out", made_here, {relay_on()}),
+               make_rule("rest", nullptr, {deliver_to("INBOX")})});
+    world.talk.emplace(world);
+    world.talk->connect();
+    world.talk->from("victim%abroad.example@relayed.example");
+    world.talk->to("bob@ours.example");
+    const auto id = world.commit(world.talk->send());
+    REQUIRE(id);
+    CAPTURE(fixed);
+    CHECK(world.queue.messages.size() == (fixed ? 2 : 1));
+    CHECK(world.facts(*id).contains("dropped, ") == !fixed);
+  }
+}
+
+TEST_CASE("what a mail brings in is led by the rules of that mail, whatever a reload installs meanwhile") {
+  BroughtWorld world;
+  auto next = std::make_shared<RuleSet>();
+  next->pipelines["root"] = {"root", {}, {make_rule("closed", nullptr, {say(Verdict::reject(550, "5.7.1", "no"))})}};
+  const auto reload = std::make_shared<FnAction>(
+      [&](const RuleCall& call) {
+        if (!call.transaction.session.made_here) {
+          world.rules = next;
+          world.install();
+        }
+        return Result<ActionResult>(ActionResult{});
+      },
+      false);
+  world.set({make_rule("archive", nullptr, {brings("eve@ours.example"), reload}),
+             make_rule("rest", nullptr, {deliver_to("INBOX")})});
+  CHECK(world.decide().reply().code == 250);
+  CHECK(world.talk->mail->settled.size() == 1);
+  CHECK(world.decide().reply().code == 550);
+}
+
+TEST_CASE("an action whose body is one too many brings in nothing") {
+  class Both final : public Action {
+   public:
+    Task<Result<ActionResult>> run(RuleCall call) override {
+      if (auto copy = co_await copy_->run(call); !copy) co_return std::unexpected(copy.error());
+      co_return co_await body_.run(call);
+    }
+
+   private:
+    std::shared_ptr<Brings> copy_ = brings("eve@ours.example");
+    Writes body_{"another\r\n"};
+  };
+  BroughtWorld world;
+  std::vector<std::string> recipients;
+  std::vector<Rule> root;
+  const auto here = [](std::size_t number) {
+    return std::make_shared<FnMatcher>([number](const RuleCall& call) {
+      RecipientSet out = RecipientSet::none(call.recipients.size());
+      if (!call.transaction.session.made_here) out.insert(number);
+      return Result<RecipientSet>(out);
+    });
+  };
+  for (std::size_t i = 0; i < RootRun::kMaxBodies + 2; ++i) {
+    recipients.push_back("u" + std::to_string(i) + "@ours.example");
+    world.directory.accounts[recipients.back()] = "u" + std::to_string(i);
+    if (i > 0) root.push_back(make_rule("own", here(i), {std::make_shared<Both>()}));
+  }
+  root.push_back(make_rule("rest", nullptr, {deliver_to("INBOX")}));
+  world.set(std::move(root));
+  const Decision decision = world.decide(recipients);
+  CHECK(decision.outcomes.back().reply.code == 451);
+  std::map<std::string, std::size_t> settled;
+  for (const auto& one : world.talk->mail->settled) ++settled[one->why];
+  CHECK(settled == std::map<std::string, std::size_t>{{"another body", std::size_t{RootRun::kMaxBodies}},
+                                                      {"copy_to eve@ours.example", std::size_t{RootRun::kMaxBodies}}});
 }
 
 TEST_CASE("a bounce that is sent on is no notice: it goes elsewhere only where aliases may") {

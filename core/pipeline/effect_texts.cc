@@ -356,9 +356,15 @@ std::string http_text(const HttpResponse& response, std::string_view asked_url) 
   std::string out = fmt::format("{} {} {} octets", response.status,
                                 response.content_type.empty() ? "-" : response.content_type, response.body.size());
   if (response.url != asked_url && !response.url.empty()) out += " from " + url_without_secrets(response.url);
-  for (const HttpHeader& field : response.headers)
-    out.append("\n").append(field.name).append(": ").append(names_secret(field.name) ? kSecretText : field.value);
-  return out + "\n\n" + response.body;  // a body that is cut is shorter than the first line says
+  for (const HttpHeader& field : response.headers) {
+    out.append("\n").append(field.name).append(": ");
+    if (names_secret(field.name))
+      out += kSecretText;
+    else
+      out += equal_folded(field.name, "location") ? url_without_secrets(field.value) : field.value;
+  }
+  // A body that is cut is shorter than the first line says; no more of it is copied than a trail may take.
+  return out.append("\n\n").append(std::string_view(response.body).substr(0, Trail::kMaxText));
 }
 
 std::optional<HttpResponse> parse_http(std::string_view text, std::string_view asked_url) {

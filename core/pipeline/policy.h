@@ -117,12 +117,15 @@ class PipelinePolicy final : public Policy {
                                   const Address& address);
   Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, Expansion& expansion);
   void rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias, Plan& plan) const;
-  /// `brought`: how many mails were brought in by this one and by those that it brought in.
-  Task<Decision> decide_message(PolicyWorker& worker, Transaction& transaction, std::size_t& brought);
+  /// `epoch`: of the mail and of all that it brings in, whatever a reload installs meanwhile. `brought`: how many mails
+  /// were brought in by this one and by those that it brought in.
+  Task<Decision> decide_message(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Transaction& transaction,
+                                std::size_t& brought);
   /// Settles the mails that rules brought in (brought.cc). A verdict that refuses is the answer to all.
-  Task<Verdict> bring_in(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent, std::size_t& brought);
-  Task<Verdict> bring_one(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& parent, BroughtMail& mail,
-                          std::size_t& brought);
+  Task<Verdict> bring_in(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch, Transaction& parent,
+                         std::size_t& brought);
+  Task<Verdict> bring_one(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch, Transaction& parent,
+                          BroughtMail& mail, std::size_t& brought);
   Settled make_settled(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent, BroughtMail& mail);
   /// Whether the recipient may have it; its place beside the others is then set up. Errors: "brought.*".
   Task<Result<void>> address_one(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent,

@@ -151,9 +151,8 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
                                     Plan& plan) const {
   const Address& sender = mail.envelope.sender;
   const RecordedDirectory directory(worker, mail.trail, Stage::kMessage);
-  const bool sent_on = mail.session.made_here && mail.brought_depth > 0;  // by a rule: nobody named these recipients
   if (!return_paths_ || sender.is_null() || mail.session.client.authenticated() ||
-      (!sent_on && std::ranges::find(by_alias, true) == by_alias.end()) ||
+      std::ranges::find(by_alias, true) == by_alias.end() ||
       directory.domain_kind(sender.domain().ascii()) != DomainKind::kForeign)
     return;
   const auto made = return_paths_->forward(sender, worker.executor->wall());
@@ -167,7 +166,7 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
   }
   const auto forwarded = [&](std::uint32_t one) {
     const Address& address = mail.envelope.recipients[one].address;
-    return (sent_on || by_alias[one]) && directory.peek(address.domain().ascii()) == DomainKind::kForeign;
+    return by_alias[one] && directory.peek(address.domain().ascii()) == DomainKind::kForeign;
   };
   RecipientSet rewritten = RecipientSet::none(mail.envelope.recipients.size());
   for (std::size_t at = 0, count = plan.steps.size(); at < count; ++at) {
@@ -194,12 +193,13 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
 
 Task<Decision> PipelinePolicy::message(Transaction& transaction) {
   std::size_t brought = 0;
-  co_return co_await decide_message(here(co_await this_executor()), transaction, brought);
+  PolicyWorker& worker = here(co_await this_executor());
+  co_return co_await decide_message(worker, worker.epoch, transaction, brought);
 }
 
-Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, Transaction& transaction, std::size_t& brought) {
+Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch,
+                                              Transaction& transaction, std::size_t& brought) {
   Executor& executor = *worker.executor;
-  const auto epoch = worker.epoch;
   const Instant before = executor.now();
   // Before any rule has seen it: what a replay runs its scripts over.
   // Mails that rules bring in are made again by a replay of the one that brought them.
@@ -246,7 +246,7 @@ Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, Transaction&
   } else {
     settle_bodies(run, transaction, decision);
     if (!transaction.brought.empty()) {
-      Verdict verdict = co_await bring_in(worker, *epoch, transaction, brought);
+      Verdict verdict = co_await bring_in(worker, epoch, transaction, brought);
       if (verdict.refuses()) {
         decision = whole_decision(named, std::move(verdict));
         transaction.settled.clear();

@@ -142,10 +142,10 @@ Task<Result<ActionResult>> RootRun::run_action(const CompiledRule& rule, Action&
   }
   if (result)
     if (auto kept = check_brought(brought_before, *rule.rule); !kept) result = std::unexpected(kept.error());
-  if (!result)
-    mail_.brought.erase(mail_.brought.begin() + static_cast<std::ptrdiff_t>(brought_before), mail_.brought.end());
   if (result && result->body)
     if (auto put = put_body(std::move(*result->body), group, *rule.rule); !put) result = std::unexpected(put.error());
+  if (!result)
+    mail_.brought.erase(mail_.brought.begin() + static_cast<std::ptrdiff_t>(brought_before), mail_.brought.end());
   co_return result;
 }
 

@@ -8,11 +8,44 @@
 namespace postern {
 namespace {
 
-/// Whether the person has a part in the record, by envelope or by any word of the trail.
-bool speaks_of(const TrailRecord& record, const Person& person) {
-  return person.is(record.sender) || person.in(record.outcome) || person.in(record.trail) ||
-         std::ranges::any_of(record.recipients, [&](const std::string& one) { return person.in(one); }) ||
-         person.in(record.sender);
+enum class Part : std::uint8_t { kNone, kTexts, kUnreadable };
+
+/// Where the person stands in an entry; `made`: the entry without him, when that is in its texts.
+Part redact_entry(std::string_view body, const Person& person, std::string& made) {
+  if (!person.touches(body)) return Part::kNone;
+  mail::RecordReader in(body);
+  const std::uint8_t kind = in.octet();
+  if (kind < static_cast<std::uint8_t>(TrailEntry::Kind::kStart) ||
+      kind > static_cast<std::uint8_t>(TrailEntry::Kind::kOmitted))
+    return Part::kUnreadable;  // of a newer server
+  made.assign(1, static_cast<char>(kind));
+  made += static_cast<char>(in.octet());
+  mail::put_varint(made, in.varint());
+  std::size_t count = 0;
+  while (!in.at_end()) {
+    std::string text(in.text());
+    count += person.redact(text);
+    mail::put_text(made, text);
+  }
+  if (in.failed()) return Part::kUnreadable;
+  return count != 0 ? Part::kTexts : Part::kNone;
+}
+
+/// The trail without the person, appended to `out`; false when he is not in it.
+bool redact_trail(std::string_view trail, const Person& person, std::string& out) {
+  if (!person.touches(trail)) return false;
+  bool changed = false;
+  out += trail.substr(0, 1);  // the version
+  std::string made;
+  mail::RecordReader in(trail.substr(std::min<std::size_t>(trail.size(), 1)));
+  while (!in.at_end()) {
+    const std::string_view body = in.text();
+    if (in.failed()) return true;  // what is left cannot be told apart
+    const Part part = redact_entry(body, person, made);
+    if (part != Part::kUnreadable) mail::put_text(out, part == Part::kTexts ? made : body);
+    if (part != Part::kNone) changed = true;
+  }
+  return changed;
 }
 
 /// Nobody else sent it, and it was for nobody else.
@@ -22,42 +55,14 @@ bool only_of(const TrailRecord& record, const Person& person) {
   return std::ranges::all_of(subjects.recipients, [&](const std::string& one) { return person.is(one); });
 }
 
-/// One entry of a trail with the person taken out of its texts; false when its texts cannot be told apart.
-bool redact_entry(std::string_view body, const Person& person, std::string& out) {
-  mail::RecordReader in(body);
-  std::string made;
-  made += static_cast<char>(in.octet());
-  made += static_cast<char>(in.octet());
-  mail::put_varint(made, in.varint());
-  while (!in.at_end()) {
-    std::string text(in.text());
-    if (in.failed()) return false;
-    static_cast<void>(person.redact(text));
-    mail::put_text(made, text);
-  }
-  if (in.failed() || person.in(made)) return false;
-  mail::put_text(out, made);
-  return true;
-}
-
-std::string redact_trail(std::string_view trail, const Person& person) {
-  std::string out(trail.substr(0, 1));  // the version
-  mail::RecordReader in(trail.substr(std::min<std::size_t>(trail.size(), 1)));
-  while (!in.at_end()) {
-    const std::string_view body = in.text();
-    if (in.failed()) break;
-    if (!person.in(body))
-      mail::put_text(out, body);
-    else
-      static_cast<void>(redact_entry(body, person, out));
-  }
-  return out;
-}
-
-void redact(TrailRecord& record, const Person& person) {
-  for (std::string* text : {&record.sender, &record.outcome}) static_cast<void>(person.redact(*text));
-  for (std::string& one : record.recipients) static_cast<void>(person.redact(one));
-  record.trail = redact_trail(record.trail, person);
+/// The person's part in the record taken out, by envelope or by any word of the trail; false when he has none.
+bool redact(TrailRecord& record, const Person& person) {
+  std::size_t count = person.redact(record.sender) + person.redact(record.outcome);
+  for (std::string& one : record.recipients) count += person.redact(one);
+  std::string trail;
+  const bool in_trail = redact_trail(record.trail, person, trail);
+  if (in_trail) record.trail = std::move(trail);
+  return in_trail || count != 0;
 }
 
 }  // namespace
@@ -69,7 +74,7 @@ bool erase_person(std::string_view file, const Person& person, std::string& out,
     const std::string_view before = rest;
     auto record = TrailRecord::decode(rest);
     if (!record) {  // a damaged end: nothing in it can be told apart
-      if (!person.in(before)) {
+      if (!person.touches(before)) {
         out += before;
         return changed;
       }
@@ -77,16 +82,20 @@ bool erase_person(std::string_view file, const Person& person, std::string& out,
       return true;
     }
     const std::string_view raw = before.substr(0, before.size() - rest.size());
-    if (!speaks_of(*record, person)) {
+    if (!person.touches(raw)) {
+      out += raw;
+      continue;
+    }
+    const bool alone = only_of(*record, person);
+    if (!redact(*record, person)) {
       out += raw;
       continue;
     }
     changed = true;
-    if (only_of(*record, person)) {
+    if (alone) {
       ++total.removed;
       continue;
     }
-    redact(*record, person);
     record->encode(out);
     ++total.redacted;
   }

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::string_view kSuffix = ".trail";
 constexpr std::size_t kDigits = 16;
-constexpr std::uint64_t kMaxFileRead = 2ULL << 30;  // of one trail file; larger ones were not made by us
+constexpr std::size_t kMaxFileRead = 2ULL << 30;  // of one trail file; larger ones were not made by us
+constexpr unsigned kMaxRebuilds = 3;              // of an index that is found damaged before it was whole again
 
 bool is_trail_file(std::string_view name) {
   return name.size() == kDigits + kSuffix.size() && name.ends_with(kSuffix) &&
@@ -48,12 +49,7 @@ std::vector<std::string> trail_files(Env& env, const std::string& dir) {
 }
 
 std::string read_trail_file(Env& env, const std::string& path) {
-  auto file = env.open(path, OpenMode::kRead);
-  if (!file) return {};
-  const std::uint64_t size = std::min((*file)->size().value_or(0), kMaxFileRead);
-  std::string bytes(size, '\0');
-  bytes.resize((*file)->read(bytes, 0).value_or(0));
-  return bytes;
+  return read_file(env, path, kMaxFileRead).value_or(std::string());
 }
 
 TrailTotals trail_totals(Env& env, const std::string& dir) {
@@ -115,7 +111,9 @@ void TrailFiles::look_for_unindexed() {
 void TrailFiles::index_failed(const Fault& fault) {
   index_.reset();
   pending_.clear();
-  if (fault.code != "index.damaged" && fault.code != "index.order") return report("trail.index_failed", fault.detail);
+  const bool hopeless = fault.code != "index.damaged" && fault.code != "index.order";
+  // A disk that damages whatever is written must not keep the lane busy for ever.
+  if (hopeless || ++rebuilds_ > kMaxRebuilds) return report("trail.index_failed", fault.detail);
   report("trail.index_rebuilt", fault.detail);
   TrailIndex::discard(dir_);
   open_index();
@@ -124,6 +122,7 @@ void TrailFiles::index_failed(const Fault& fault) {
 std::size_t TrailFiles::reindex() {
   start();
   if (!limits_.indexed) return 0;
+  rebuilds_ = 0;
   index_.reset();
   TrailIndex::discard(dir_);
   open_index();
@@ -137,7 +136,10 @@ bool TrailFiles::index_next() {
   pending_.pop_front();
   const std::string bytes = read_trail_file(env_, path(name));
   if (bytes.empty()) return !pending_.empty();
-  if (auto done = index_->put(name, bytes.size(), terms_of_segment(bytes)); !done) index_failed(done.error());
+  if (auto done = index_->put(name, bytes.size(), terms_of_segment(bytes)); !done)
+    index_failed(done.error());
+  else if (pending_.empty())
+    rebuilds_ = 0;
   return !pending_.empty();
 }
 
@@ -157,7 +159,10 @@ int TrailFiles::write(std::string_view records, WallTime now) {
   const std::string_view parts[] = {records};
   const int error = file_->write(parts, size_);
   if (error) {
-    seal();  // a record may have been torn: nothing is written behind it
+    // A record may have been torn: nothing is written behind it. A disk that stays full leaves no row of empty files.
+    const bool fresh = size_ == 0;
+    seal();
+    if (fresh) forget(last_name_);
     return error;
   }
   size_ += records.size();
@@ -210,8 +215,8 @@ void TrailFiles::forget(const std::string& name) {
   if (index_) {
     const auto known = index_->segments().find(name);
     if (known != index_->segments().end()) {
-      terms = terms_of_segment(read_trail_file(env_, path(name)));
-      if (terms->records != known->second.records) terms.reset();
+      const std::string bytes = read_trail_file(env_, path(name));
+      if (known->second.size == bytes.size()) terms = terms_of_segment(bytes);
     }
   }
   env_.unlink(path(name));
@@ -230,11 +235,19 @@ TrailErased TrailFiles::erase(const Person& person, bool pretend) {
     }
     if (index_) index_->checkpoint();
   }
+  // One that could not be kept up still has what was made of the address; the next start makes another.
+  if (!pretend && limits_.indexed && !index_) TrailIndex::discard(dir_);
   return total;
 }
 
 /// Puts other contents in a file's place, or takes it away when there are none; the index follows.
 int TrailFiles::replace(const std::string& name, std::string_view before, std::string_view after) {
+  // What the index holds is what is in the file only when it knows the file as it is.
+  bool indexed = false;
+  if (index_) {
+    const auto known = index_->segments().find(name);
+    indexed = known != index_->segments().end() && known->second.size == before.size();
+  }
   // From here on readers look into the file itself, until the index has it again.
   if (index_)
     if (auto done = index_->mark_changing(name); !done) index_failed(done.error());
@@ -244,11 +257,13 @@ int TrailFiles::replace(const std::string& name, std::string_view before, std::s
   std::erase(pending_, name);
   const auto known = index_->segments().find(name);
   if (error != 0 || known == index_->segments().end()) {
-    if (error != 0 || !after.empty()) pending_.push_back(name);
+    // In its place: the index takes files in the order of time.
+    if (error != 0 || !after.empty()) pending_.insert(std::ranges::lower_bound(pending_, name), name);
     return error;
   }
-  SegmentTerms old = terms_of_segment(before);
-  const SegmentTerms* held = old.records == known->second.records ? &old : nullptr;
+  std::optional<SegmentTerms> old;
+  if (indexed) old = terms_of_segment(before);
+  const SegmentTerms* held = old ? &*old : nullptr;
   const auto done =
       after.empty() ? index_->remove(name, held) : index_->put(name, after.size(), terms_of_segment(after), held);
   if (!done) index_failed(done.error());
@@ -256,11 +271,12 @@ int TrailFiles::replace(const std::string& name, std::string_view before, std::s
 }
 
 bool TrailFiles::erase_in(const std::string& name, const Person& person, bool pretend, TrailErased& total) {
-  const std::string bytes = read_trail_file(env_, path(name));
+  const auto bytes = read_file(env_, path(name), kMaxFileRead);
+  if (!bytes) return bytes.error() == ENOENT;
   std::string kept;
   TrailErased here;
-  if (!erase_person(bytes, person, kept, here)) return true;
-  if (!pretend && replace(name, bytes, kept) != 0) return false;
+  if (!erase_person(*bytes, person, kept, here)) return true;
+  if (!pretend && replace(name, *bytes, kept) != 0) return false;
   total.removed += here.removed;
   total.redacted += here.redacted;
   total.lost += here.lost;

@@ -92,6 +92,7 @@ class TrailFiles {
   std::uint64_t size_ = 0;
   std::unique_ptr<TrailIndex> index_;
   std::deque<std::string> pending_;  ///< sealed files that are not in the index, oldest first
+  unsigned rebuilds_ = 0;            ///< of the index since it was whole
   bool started_ = false;
 };
 

@@ -305,6 +305,31 @@ TEST_CASE("erasing a person leaves nothing of him below the folder, and everythi
   CHECK(store.files->erase(ann, false).records() == 0);
 }
 
+TEST_CASE("a person is erased also where the lengths around a text look like letters") {
+  const std::string address = "firstname.middlename.lastname@department.ours.example";
+  REQUIRE(address.size() == '5');  // which stands before it in the octets
+  Trail trail;
+  trail.effect(Stage::kRcpt, "directory.find", address, "account x", 1);
+  trail.effect(Stage::kRcpt, "kv.get", "ann@ours.example", std::string('A', 'x'), 1);  // an 'A' stands behind it
+  TrailRecord record;
+  record.sender = "carl@ours.example";
+  record.recipients = {"bob@ours.example"};
+  record.trail = trail.bytes();
+  std::string file;
+  record.encode(file);
+  for (const std::string& one : {address, std::string("ann@ours.example")}) {
+    TrailErased total;
+    std::string kept;
+    CHECK(erase_person(file, Person(one), kept, total));
+    CHECK(total.redacted == 1);
+    CHECK_FALSE(Person(one).touches(kept));
+    std::string_view rest = kept;
+    const auto left = TrailRecord::decode(rest);
+    REQUIRE(left);
+    CHECK(Trail::decode(left->trail)->size() == 2);
+  }
+}
+
 TEST_CASE("a crash while a person is erased leaves the old file or the new one, and the next start mends the index") {
   const std::string dir = "/trail";
   for (std::uint64_t stop = 0; stop < 12; ++stop) {

@@ -132,7 +132,7 @@ class TrailLog::LaneSide {
 
   /// Says what was not kept: the sources that lost most by name, the rest together.
   void summarize(WallTime now) {
-    if (drops_.empty() || now - last_summary_ < kSummaryEvery) return;
+    if (drops_.empty() || (now >= last_summary_ && now - last_summary_ < kSummaryEvery)) return;
     last_summary_ = now;
     std::vector<std::pair<TrailSource, std::uint64_t>> most(drops_.sources.begin(), drops_.sources.end());
     std::ranges::sort(most, std::greater<>(), [](const auto& one) { return one.second; });
@@ -330,12 +330,11 @@ bool TrailLog::flush(Executor& worker) {
 void TrailLog::tidy(WallTime now) {
   lane_->post(*std::make_unique<Tidy>(*this, now).release());
 }
-Task<TrailErased> TrailLog::erase(Executor& worker, Person person, bool pretend) {
-  co_return co_await on_lane(*lane_, worker,
-                             [this, &person, pretend] { return side_->files().erase(person, pretend); });
+Task<TrailErased> TrailLog::erase(Person person, bool pretend) {
+  co_return co_await on_lane(*lane_, [this, &person, pretend] { return side_->files().erase(person, pretend); });
 }
-Task<std::size_t> TrailLog::reindex(Executor& worker) {
-  co_return co_await on_lane(*lane_, worker, [this] {
+Task<std::size_t> TrailLog::reindex() {
+  co_return co_await on_lane(*lane_, [this] {
     const std::size_t files = side_->files().reindex();
     side_->index_later();
     return files;

@@ -11,8 +11,8 @@
 //         not kept of whom, every kSummaryEvery. Files are rotated at TrailSettings::segment; the oldest go when all
 //         together pass keep_bytes, or when the file after them was begun keep_for ago.
 // Errors: a failed write is counted and its records are lost; the next one begins a new file.
-// Thread: append() and flush() on their worker, erase() and reindex() on the worker that they name; the rest on the
-// lane. Destroy after the loops have ended and before their runtime.
+// Thread: append() and flush() on their worker, erase() and reindex() on any; the rest on the lane. Destroy after the
+// loops have ended and before their runtime.
 #pragma once
 
 #include <atomic>
@@ -82,16 +82,15 @@ class TrailLog {
   /// time.
   void tidy(WallTime now);
   /// Takes a person out of everything that the lane has written. Errors: counted in the answer.
-  Task<TrailErased> erase(Executor& worker, Person person, bool pretend);
+  Task<TrailErased> erase(Person person, bool pretend);
   /// Makes the index anew; answers with the number of files that will be indexed, one after the other.
-  Task<std::size_t> reindex(Executor& worker);
+  Task<std::size_t> reindex();
 
   std::uint64_t dropped() const;            ///< records lost to a limit or a failed write
   std::uint64_t dropped_of_source() const;  ///< those of them whose source had had its share
   std::uint64_t written() const;
 
  private:
-  class Files;
   class Buffer;
   class Indexer;
   class Tidy;

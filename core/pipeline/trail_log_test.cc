@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/pipeline/trail_files.h"
+#include "core/pipeline/trail_quota.h"
 #include "core/pipeline/trail_reader.h"
 #include "postern/sim.h"
 
@@ -126,6 +127,15 @@ TEST_CASE("a source has had its share of a day, and others still have theirs") {
   CHECK(world.find("id2000").records.size() == 1);
 }
 
+TEST_CASE("a clock that is set back takes no source's share away") {
+  TrailQuota quota(64, 10, 100, 1);
+  const TrailSource source = TrailSource::of(*IpAddress::parse("192.0.2.1"));
+  CHECK(quota.spend(source, 1e9, 100));
+  CHECK_FALSE(quota.spend(source, 1e9 - 5, 100));
+  CHECK_FALSE(quota.spend(source, 1e9 - 3600, 100));
+  CHECK(quota.spend(source, 1e9 - 3590, 100));
+}
+
 TEST_CASE("trusted sources have no share of their own") {
   TrailSettings settings;
   settings.source_rate = 8_KiB;
@@ -181,6 +191,7 @@ TEST_CASE("a failed write loses its records, is counted, and the next file is wh
   world.add(1);
   world.sim.run_for(1s);
   CHECK(world.log->dropped() == 1);
+  CHECK(trail_files(world.disk, "/trail").empty());  // a disk that stays full leaves no row of empty ones
   world.add(2);
   world.sim.run_for(1s);
   CHECK(world.find("id2").records.size() == 1);

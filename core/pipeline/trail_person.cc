@@ -68,6 +68,11 @@ bool Person::in(std::string_view text) const {
   return find(text, 0).at != std::string_view::npos;
 }
 
+bool Person::touches(std::string_view octets) const {
+  return std::ranges::any_of(
+      forms_, [&](const Form& form) { return find_folded(octets, form.text, 0) != std::string_view::npos; });
+}
+
 std::size_t Person::redact(std::string& text) const {
   std::size_t count = 0;
   for (Match match = find(text, 0); match.at != std::string_view::npos; ++count) {

@@ -22,6 +22,9 @@ class Person {
   const std::string& address() const { return address_; }  ///< in lower case
   bool is(std::string_view other) const;                   ///< the same address, case ignored
   bool in(std::string_view text) const;
+  /// Whether the octets are anywhere in these, whatever stands around: for what is not one text but texts with their
+  /// lengths between them, which look like letters of a name. True whenever in() is of any part.
+  bool touches(std::string_view octets) const;
   /// Replaces each occurrence. Returns how many there were.
   std::size_t redact(std::string& text) const;
 

@@ -6,6 +6,11 @@
 #include "postern/hash.h"
 
 namespace postern {
+namespace {
+
+constexpr double kClockStep = 60;  // seconds by which callers' clocks never differ: a clock that was set back
+
+}  // namespace
 
 TrailSource TrailSource::of(const IpAddress& client) {
   TrailSource out;
@@ -44,7 +49,8 @@ TrailQuota::Entry& TrailQuota::entry_of(const TrailSource& source, double now) {
 bool TrailQuota::spend(const TrailSource& source, double now, std::uint64_t octets) {
   Entry& entry = entry_of(source, now);
   if (now > entry.last) entry.octets = std::min(burst_, entry.octets + (now - entry.last) * rate_);
-  entry.last = std::max(entry.last, now);
+  // A clock that was set back goes on from there, or the bucket would stay empty until the old time comes again.
+  if (now > entry.last || entry.last - now > kClockStep) entry.last = now;
   if (entry.octets < static_cast<double>(octets)) return false;
   entry.octets -= static_cast<double>(octets);
   return true;

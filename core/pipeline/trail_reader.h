@@ -23,6 +23,8 @@ struct TrailFindings {
 };
 TrailFindings find_trails(Env& env, const std::string& dir, const TrailQuery& query);
 
+/// A text of a peer, for a terminal: no control characters, which stand as \x1b.
+std::string printable(std::string_view text);
 /// Each step on a line of its own with what it took, indented below its stage: everything that was written down.
 std::string render_story(const std::vector<TrailEntry>& entries);
 /// The same with the facts of the record above it.

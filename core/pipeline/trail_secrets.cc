@@ -29,8 +29,8 @@ std::string url_without_secrets(std::string_view url) {
     const std::string_view authority = url.substr(host, url.find_first_of("/?#", host) - host);
     const std::size_t at = authority.rfind('@');
     const std::size_t colon = authority.find(':');
-    if (at != std::string_view::npos && colon < at) {
-      out.append(url.substr(0, host + colon + 1)).append(kSecretText);
+    if (at != std::string_view::npos) {  // a name alone is mostly a key
+      out.append(url.substr(0, colon < at ? host + colon + 1 : host)).append(kSecretText);
       url.remove_prefix(host + at);
     }
   }

@@ -16,7 +16,8 @@ inline constexpr std::string_view kSecretText = "<secret>";
 
 /// Whether a name is one of those that open something: token, api_key, signature, password, Set-Cookie ...
 bool names_secret(std::string_view name);
-/// The URL with "<secret>" for the values of such parameters, and for a password before the host.
+/// The URL with "<secret>" for the values of such parameters, and for a password, or a name
+/// without one, before the host.
 std::string url_without_secrets(std::string_view url);
 
 }  // namespace postern

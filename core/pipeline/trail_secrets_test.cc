@@ -12,6 +12,7 @@ TEST_CASE("keys in the address of a service do not get into a trail, and all els
   CHECK(url_without_secrets("https://user:pa55@a.example/?keyword=k&X-Amz-Signature=ff") ==
         "https://user:<secret>@a.example/?keyword=k&X-Amz-Signature=<secret>");
   CHECK(url_without_secrets("https://a.example:443/@x?key") == "https://a.example:443/@x?key");
+  CHECK(url_without_secrets("https://s3cret@a.example/x") == "https://<secret>@a.example/x");
   CHECK(url_without_secrets("") == "");
 }
 
@@ -23,7 +24,7 @@ TEST_CASE("a question over HTTP and its answer are written without what opens so
   HttpResponse response;
   response.status = 200;
   response.url = "https://a.example/next?sig=s3cret";
-  response.headers = {{"Set-Cookie", "id=s3cret"}, {"Date", "now"}};
+  response.headers = {{"Set-Cookie", "id=s3cret"}, {"Date", "now"}, {"Location", "/a?token=s3cret"}};
   response.body = "x";
   const std::string text = http_text(response, request.url);
   CHECK(text.find("s3cret") == std::string::npos);

@@ -17,37 +17,26 @@ std::string time_text(std::string_view micros) {
                      count % 1'000'000);
 }
 
-/// Texts of peers go to a terminal: no control characters.
-std::string clean(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto octet = static_cast<unsigned char>(c);
-    if (octet < 0x20 || octet == 0x7f)
-      fmt::format_to(std::back_inserter(out), "\\x{:02x}", octet);
-    else
-      out += c;
-  }
-  return out;
-}
-
 std::string took(std::uint32_t micros) {
   if (micros == 0) return {};
   return micros < 1000 ? fmt::format(" ({} us)", micros) : fmt::format(" ({:.1f} ms)", micros / 1000.0);
 }
 
 std::string rule_line(const TrailEntry& entry) {
-  const std::string place = entry.place.empty() ? "" : fmt::format(" at {}", clean(entry.place));
-  if (entry.question.empty()) return fmt::format("hook {}{} ran{}", clean(entry.name), place, took(entry.micros));
-  const std::string out = entry.answer.empty() ? "selected nobody" : fmt::format("selected [{}]", clean(entry.answer));
-  return fmt::format("rule {}{} looked at [{}] and {}{}", clean(entry.name), place, clean(entry.question), out,
+  const std::string place = entry.place.empty() ? "" : fmt::format(" at {}", printable(entry.place));
+  if (entry.question.empty()) return fmt::format("hook {}{} ran{}", printable(entry.name), place, took(entry.micros));
+  const std::string out =
+      entry.answer.empty() ? "selected nobody" : fmt::format("selected [{}]", printable(entry.answer));
+  return fmt::format("rule {}{} looked at [{}] and {}{}", printable(entry.name), place, printable(entry.question), out,
                      took(entry.micros));
 }
 
 std::string line_of(const TrailEntry& entry) {
-  const std::string name = clean(entry.name), question = clean(entry.question), answer = clean(entry.answer);
+  const std::string name = printable(entry.name), question = printable(entry.question),
+                    answer = printable(entry.answer);
   switch (entry.kind) {
     case TrailEntry::Kind::kStart:
-      return fmt::format("{} session {} under configuration {}", time_text(entry.answer), name, clean(entry.place));
+      return fmt::format("{} session {} under configuration {}", time_text(entry.answer), name, printable(entry.place));
     case TrailEntry::Kind::kFact:
       return fmt::format("{}: {}", name, answer);
     case TrailEntry::Kind::kGate:
@@ -72,6 +61,18 @@ std::string line_of(const TrailEntry& entry) {
 
 }  // namespace
 
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto octet = static_cast<unsigned char>(c);
+    if (octet < 0x20 || octet == 0x7f)
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", octet);
+    else
+      out += c;
+  }
+  return out;
+}
+
 std::string render_story(const std::vector<TrailEntry>& entries) {
   std::string out;
   Stage stage{};
@@ -94,10 +95,10 @@ std::string render_story(const std::vector<TrailEntry>& entries) {
 
 std::string render_story(const TrailRecord& record) {
   std::string out = fmt::format("{}{} from {} <{}>", record.accepted ? "accepted" : "refused",
-                                record.message.empty() ? "" : " " + clean(record.message), clean(record.client),
-                                clean(record.sender));
-  for (const std::string& recipient : record.recipients) out += fmt::format(" <{}>", clean(recipient));
-  out += fmt::format(": {}\n", clean(record.outcome));
+                                record.message.empty() ? "" : " " + printable(record.message), printable(record.client),
+                                printable(record.sender));
+  for (const std::string& recipient : record.recipients) out += fmt::format(" <{}>", printable(recipient));
+  out += fmt::format(": {}\n", printable(record.outcome));
   const auto entries = Trail::decode(record.trail);
   if (!entries) return out + fmt::format("  the trail cannot be read: {}\n", entries.error().detail);
   return out + render_story(*entries);

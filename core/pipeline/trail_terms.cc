@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/pipeline/trail_quota.h"
 #include "postern/endpoint.h"
 #include "postern/text.h"
 
@@ -143,16 +144,7 @@ TrailSubjects subjects_of(const TrailRecord& record) {
 
 std::string source_of(std::string_view client) {
   const auto ip = IpAddress::parse(client);
-  if (!ip) return std::string(client);
-  const std::uint8_t* octets = ip->octets();
-  if (!ip->is_v6())
-    return IpAddress::v4(static_cast<std::uint32_t>(octets[0]) << 24 | static_cast<std::uint32_t>(octets[1]) << 16 |
-                         static_cast<std::uint32_t>(octets[2]) << 8)
-               .to_string() +
-           "/24";
-  std::array<std::uint8_t, 16> base{};
-  std::copy_n(octets, 8, base.begin());
-  return IpAddress::v6(base).to_string() + "/64";
+  return ip ? TrailSource::of(*ip).to_string() : std::string(client);
 }
 
 bool fits(const TrailRecord& record, const TrailQuery& query) {
