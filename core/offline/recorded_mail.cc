@@ -133,7 +133,7 @@ class Reader {
     }
     if (name != "mechanism") return;
     now_.auth_mechanism = value;
-    mail_.steps.back().client.auth_mechanism = value;
+    if (!mail_.steps.empty()) mail_.steps.back().client.auth_mechanism = value;
   }
   void envelope(std::string_view name, const std::string& value) {
     if (name == "sender") {

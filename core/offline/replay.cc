@@ -21,6 +21,11 @@ std::string parent_of(const std::vector<TrailEntry>& entries) {
   return {};
 }
 
+/// The message of the session "brought-ID".
+std::string brought_name(const TrailEntry& start) {
+  return start.name.substr(start.name.find('-') + 1);
+}
+
 }  // namespace
 
 /// What one record came to.
@@ -95,7 +100,7 @@ class Replay::Job {
         if (entry.kind == TrailEntry::Kind::kEffect)
           answers.add(entry.name, entry.question, entry.answer, entry.stage);
         else if (entry.kind == TrailEntry::Kind::kStart)
-          add_beside(answers, entry.name.substr(entry.name.find('-') + 1), beside, depth + 1);
+          add_beside(answers, brought_name(entry), beside, depth + 1);
   }
 
   void make_machine(WallTime start) {
@@ -154,15 +159,36 @@ void Replay::run_file(Env& env, const Options& options, std::string_view bytes, 
   flush();
 }
 
-void Replay::run_portion(Env& env, const Options& options, std::vector<TrailRecord>& records, const Told& told,
-                         ReplayTotals& totals) {
+void Replay::gather_beside(const std::vector<TrailRecord>& records) {
   for (const TrailRecord& record : records) {
     if (record.trail.find("brought-by") == std::string::npos || beside_.size() >= kMaxBeside) continue;
     auto entries = Trail::decode(record.trail);
     if (!entries) continue;
     std::string parent = parent_of(*entries);
-    if (!parent.empty()) beside_.emplace(std::move(parent), std::move(*entries));
+    if (parent.empty()) continue;
+    std::erase_if(*entries, [](const TrailEntry& entry) {
+      return entry.kind != TrailEntry::Kind::kEffect && entry.kind != TrailEntry::Kind::kStart;
+    });
+    beside_.emplace(std::move(parent), std::move(*entries));
   }
+}
+
+/// What came with this message, and with that in turn.
+void Replay::forget_beside(const std::string& message) {
+  std::vector<std::string> names{message};
+  while (!names.empty()) {
+    const auto [first, last] = beside_.equal_range(names.back());
+    names.pop_back();
+    for (auto at = first; at != last; ++at)
+      for (const TrailEntry& entry : at->second)
+        if (entry.kind == TrailEntry::Kind::kStart) names.push_back(brought_name(entry));
+    beside_.erase(first, last);
+  }
+}
+
+void Replay::run_portion(Env& env, const Options& options, std::vector<TrailRecord>& records, const Told& told,
+                         ReplayTotals& totals) {
+  gather_beside(records);
   std::vector<Piece> pieces(records.size());
   {
     std::vector<std::jthread> threads;
@@ -173,6 +199,8 @@ void Replay::run_portion(Env& env, const Options& options, std::vector<TrailReco
           pieces[i] = jobs_[job]->run(env, options.archive, records[i], beside_);
       });
   }
+  for (std::size_t i = 0; i < pieces.size(); ++i)
+    if (pieces[i].kind == Piece::Kind::kReplayed && !records[i].message.empty()) forget_beside(records[i].message);
   for (const Piece& piece : pieces) {
     if (piece.kind == Piece::Kind::kCut) ++totals.cut;
     if (piece.kind == Piece::Kind::kDamaged) ++totals.damaged;
@@ -182,6 +210,7 @@ void Replay::run_portion(Env& env, const Options& options, std::vector<TrailReco
     ++totals.replayed;
     if (piece.bodyless) ++totals.bodyless;
     if (!piece.finding) continue;
+    ++totals.findings;
     if (!piece.finding->changes.empty()) ++totals.differ;
     if (!piece.finding->unanswered.empty()) ++totals.unanswered;
     for (const DecisionChange& change : piece.finding->changes)

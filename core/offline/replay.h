@@ -7,7 +7,8 @@
 //
 // Owner:  the CLI. Thread: run() on one that is no worker's; it makes the jobs' and ends them. Callbacks come on the
 //         calling thread, in the order of the trails.
-// Limits: one trail file in memory at a time ([trail] segment), and the answers of mails that rules brought in.
+// Limits: one trail file in memory at a time ([trail] segment), and the answers of mails that rules brought in until
+//         the mail that they came with has been replayed.
 // Errors: damaged files are counted and named, never fatal.
 #pragma once
 
@@ -40,6 +41,7 @@ struct ReplayTotals {
   std::uint64_t replayed = 0;
   std::uint64_t differ = 0;      ///< of those
   std::uint64_t unanswered = 0;  ///< of those: a question had no recorded answer
+  std::uint64_t findings = 0;    ///< of those: one of the two, or both
   std::uint64_t bodyless = 0;    ///< of those: reached DATA, but the archive has no text; led up to RCPT
   std::uint64_t verdicts = 0, routes = 0, edits = 0;  ///< changes of each kind
   std::uint64_t cut = 0;                              ///< not replayable: the trail was full
@@ -73,6 +75,8 @@ class Replay {
                 ReplayTotals& totals);
   void run_portion(Env& env, const Options& options, std::vector<TrailRecord>& records, const Told& told,
                    ReplayTotals& totals);
+  void gather_beside(const std::vector<TrailRecord>& records);
+  void forget_beside(const std::string& message);
 
   std::vector<std::unique_ptr<Job>> jobs_;
   /// Effects of mails that rules brought in, by the message that they came with: its replay asks for them.

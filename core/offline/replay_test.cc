@@ -191,6 +191,7 @@ TEST_CASE("a hook that is new asks what nobody answered: that is told, and never
   const ReplayTotals totals = recorded.replay(changed, findings, 1);
   CHECK(totals.unanswered == 5);  // all that came to MAIL
   CHECK(totals.differ == 0);
+  CHECK(totals.findings == 5);
   REQUIRE_FALSE(findings.empty());
   CHECK(findings[0].unanswered[0].effect == "dns.a");
   CHECK(findings[0].unanswered[0].question == "9.113.0.203.bl.example");
@@ -267,6 +268,41 @@ TEST_CASE("what a trail says of session and envelope is what the session had") {
   without.recipients.clear();
   CHECK(mail->mail.envelope == without);
   CHECK_FALSE(mail->reached_message);
+}
+
+TEST_CASE("a transaction that differs and asks what is unknown is one finding") {
+  Recorded recorded;
+  recorded.several();
+  auto changed = asking_rules();
+  struct Asks final : HookHandler {
+    static Task<Result<Verdict>> ask(HookCall call) {
+      static_cast<void>(co_await call.effects.dns("9.113.0.203.bl.example", RecordType::kA));
+      co_return Verdict::reject(550, "5.7.1", "listed");
+    }
+    Task<Result<Verdict>> handle(HookCall call) override { return ask(call); }
+  };
+  Hook hook;
+  hook.stage = Stage::kMail;
+  hook.name = "lists";
+  hook.handler = std::make_shared<Asks>();
+  changed->hooks.push_back(hook);
+  std::vector<ReplayFinding> findings;
+  const ReplayTotals totals = recorded.replay(changed, findings);
+  CHECK(totals.unanswered == 5);
+  CHECK(totals.differ == 5);
+  CHECK(totals.findings == 5);
+  CHECK(findings.size() == 5);
+}
+
+TEST_CASE("a login that no session came before is nothing to replay") {
+  Trail trail;
+  trail.start(WallTime{}, "s1", 1);
+  trail.fact(Stage::kAuth, "mechanism", "PLAIN");
+  TrailRecord record;
+  record.trail = trail.bytes();
+  const auto mail = recorded_mail(record, std::nullopt);
+  REQUIRE_FALSE(mail);
+  CHECK(mail.error().code == "replay.other");
 }
 
 TEST_CASE("a full trail cannot be replayed, and says so") {

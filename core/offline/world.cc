@@ -28,7 +28,15 @@ OfflineWorld::~OfflineWorld() {
 }
 
 void OfflineWorld::state(std::string_view effect, std::string_view question, std::string answer) {
-  stated_[Key(effect, question)] = {std::move(answer)};
+  const auto [at, is_new] = stated_.insert_or_assign(Key(effect, question), std::vector{std::move(answer)});
+  if (is_new)
+    answers_.add(effect, question, at->second.front());
+  else
+    answer_anew();
+}
+
+/// From the first of each question's answers on, as if nothing had been asked.
+void OfflineWorld::answer_anew() {
   answers_ = RecordedAnswers();
   for (const auto& [key, answers] : stated_)
     for (const std::string& one : answers) answers_.add(key.first, key.second, one);
@@ -150,7 +158,10 @@ Result<SpecResult> OfflineWorld::mail(const SpecMail& mail) {
   machine_->advance_to(clock_);
   answers_.set_clock(clock_);
   auto result = machine_->run(*described, answers_);
-  if (auto answered = check_answered(); !answered) return std::unexpected(answered.error());
+  if (auto answered = check_answered(); !answered) {
+    answer_anew();  // a spec that expected this goes on, and is told again
+    return std::unexpected(answered.error());
+  }
   return result;
 }
 

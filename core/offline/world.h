@@ -50,6 +50,7 @@ class OfflineWorld final : public SpecWorld {
   class NoDirectory;
   using Key = std::pair<std::string, std::string>;  // effect, question
   void state(std::string_view effect, std::string_view question, std::string answer);
+  void answer_anew();
   void state_default(std::string_view effect, std::string_view question, std::string_view answer);
   void close_directory(const OfflineMail& mail);
   void close_over(const Address& address);

@@ -85,6 +85,56 @@ TEST_CASE("an alias to an address that nobody stated fails no spec: the director
   CHECK(result->outcomes[0].reply.code == 451);
 }
 
+/// Asks a limit that counts.
+class Limited final : public Action {
+ public:
+  explicit Limited(std::vector<std::string>& heard) : heard_(heard) {}
+  Task<Result<ActionResult>> run(RuleCall call) override {
+    heard_.push_back(call.effects.recorded("rate_limit", "k").value_or("not recorded"));
+    ActionResult result;
+    result.kind = ActionResult::Kind::kFinal;
+    result.step.folder = "INBOX";
+    return Task<Result<ActionResult>>::ready(result);
+  }
+  bool is_final() const override { return true; }
+
+ private:
+  std::vector<std::string>& heard_;
+};
+
+class LimitedEngine final : public ScriptEngine {
+ public:
+  std::vector<std::string> heard;
+  std::shared_ptr<RuleSet> load(const std::vector<std::string>&, const RuleRegistry&, Diagnostics&) override {
+    auto rules = std::make_shared<RuleSet>();
+    Rule rule;
+    rule.name = "limit";
+    rule.actions.push_back(std::make_shared<Limited>(heard));
+    rules->pipelines["root"] = {"root", {}, {rule}};
+    return rules;
+  }
+};
+
+TEST_CASE("answers that are given in turn go on with the next mail, and after one that was not stated anew") {
+  Setup setup;
+  LimitedEngine engine;
+  OfflineSetup scripted{*setup.registry, &engine, {}, {}};
+  scripted.settings.scripts = {"rules.lua"};
+  OfflineWorld world(scripted);
+  REQUIRE(world.set_address("bob@ours.example", account("bob")));
+  REQUIRE(world.set_address("eve@ours.example", account("eve")));
+  REQUIRE(world.answer("rate_limit", "k", "1 of 2"));
+  REQUIRE(world.answer("rate_limit", "k", "2 of 2"));
+  REQUIRE(world.mail(mail_to({"bob@ours.example"}, "first@elsewhere.example")));
+  REQUIRE(world.mail(mail_to({"eve@ours.example"}, "second@another.example")));
+  CHECK(engine.heard == std::vector<std::string>{"1 of 2", "2 of 2"});
+  const auto third = world.mail(mail_to({"bob@ours.example"}));
+  REQUIRE_FALSE(third);
+  CHECK(third.error().code == "spec.unanswered");
+  CHECK(world.mail(mail_to({"bob@ours.example"})));
+  CHECK(engine.heard.back() == "1 of 2");
+}
+
 TEST_CASE("a relay network may send abroad, and a submission port wants a login") {
   Setup setup;
   OfflineWorld world(setup.setup);
