@@ -1,4 +1,4 @@
-// `postern lua repl`: a prompt on one mail.
+// `postern lua repl`: a prompt on one mail. `postern lua annotations`: the page that editors read.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -143,6 +143,22 @@ void repl(CommandContext& context, const ReplOptions& options) {
   converse(context, prompt);
 }
 
+/// Of all the modules there are, whatever a configuration says.
+void annotations(CommandContext& context) {
+  auto assembly = context.assemble();
+  if (!assembly) return;
+  Diagnostics diagnostics;
+  assembly->config = Config::parse(assembly->schemas, "defaults", {}, diagnostics);
+  if (!assembly->config) return context.report(diagnostics);
+  auto server = Server::make(std::move(assembly), context.config, true);
+  if (!server) return context.fail(server.error());
+  auto* engine = (*server)->services().find<ScriptEngine>();
+  if (!engine) return context.fail({"lua.engine", "no module runs scripts: load the module \"lua\""});
+  const std::string page = engine->annotations((*server)->rules());
+  if (!context.json) return fmt::print("{}", page);
+  fmt::print("{}\n", nlohmann::ordered_json{{"annotations", page}}.dump());
+}
+
 }  // namespace
 
 void add_lua(CLI::App& app, CommandContext& context) {
@@ -160,6 +176,9 @@ void add_lua(CLI::App& app, CommandContext& context) {
   command->add_option("--to", options->to, "A recipient, beside --message; may be given again");
   command->add_option("--ip", options->ip, "The client's address, beside --message")->capture_default_str();
   command->callback([&context, options] { repl(context, *options); });
+  add_command(*lua, "annotations", "What editors with the Lua language server need to know of scripts' words",
+              "postern lua annotations > scripts/meta/postern.lua")
+      ->callback([&context] { annotations(context); });
 }
 
 }  // namespace postern

@@ -207,7 +207,7 @@ void replay(CommandContext& context, const ReplayOptions& options) {
     fmt::print("{}\n", json_text(totals_json(*totals, seconds)));
   else
     print_totals(*totals, seconds);
-  if (options.fail_over && totals->differ + totals->unanswered > *options.fail_over) context.exit_code = kExitFound;
+  if (options.fail_over && totals->findings > *options.fail_over) context.exit_code = kExitFound;
 }
 
 }  // namespace

@@ -325,18 +325,6 @@ std::string story_time(WallTime when) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(seconds)));
 }
 
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto octet = static_cast<unsigned char>(c);
-    if (octet < 0x20 || octet == 0x7f)
-      fmt::format_to(std::back_inserter(out), "\\x{:02x}", octet);
-    else
-      out += c;
-  }
-  return out;
-}
-
 Story tell(const TrailRecord& record) {
   return Teller(record).tell();
 }

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "core/pipeline/trail_log.h"
+#include "core/pipeline/trail_reader.h"  // printable()
 
 namespace postern {
 
@@ -54,7 +54,5 @@ nlohmann::ordered_json story_json(const TrailRecord& record, const Story& story,
 
 /// "2026-01-02 10:00:03"
 std::string story_time(WallTime when);
-/// Without what could play with a terminal.
-std::string printable(std::string_view text);
 
 }  // namespace postern

@@ -97,6 +97,37 @@ void print(const CommandContext& context, const WhyOptions& options, const std::
   fmt::print("{}\n", render(record, story, news));
 }
 
+/// The mail that a record of the queue is about; nothing when it has been deleted.
+std::optional<TrailRecord> mail_of(Env& env, const std::string& folder, const std::string& message) {
+  TrailQuery query;
+  query.message = message;
+  query.limit = kMaxEvents;
+  std::vector<TrailRecord> records = find_trails(env, folder, query).records;
+  const auto found = std::ranges::find_if_not(records, is_of_queue);
+  return found == records.end() ? std::nullopt : std::optional(std::move(*found));
+}
+
+/// What the queue wrote is told with its mail, which may stand behind more of its records than were asked for; by
+/// itself when only it is left.
+std::vector<TrailRecord> gathered(Env& env, const std::string& folder, std::vector<TrailRecord> found,
+                                  std::size_t limit) {
+  std::set<std::string> mails, lone;
+  for (const TrailRecord& record : found)
+    if (!is_of_queue(record)) mails.insert(record.message);
+  std::vector<TrailRecord> out;
+  for (TrailRecord& record : found) {
+    if (out.size() == limit) break;
+    if (is_of_queue(record)) {
+      if (mails.contains(record.message)) continue;
+      auto mail = lone.contains(record.message) ? std::nullopt : mail_of(env, folder, record.message);
+      (mail ? mails : lone).insert(record.message);
+      if (mail) record = std::move(*mail);
+    }
+    out.push_back(std::move(record));
+  }
+  return out;
+}
+
 void why(CommandContext& context, WhyOptions options) {
   if (!read_times(context, options)) return;
   const auto where = places(context, options);
@@ -105,13 +136,7 @@ void why(CommandContext& context, WhyOptions options) {
   const std::size_t limit = options.query.limit;
   options.query.limit = std::min<std::size_t>(limit * 10, kMaxEvents);  // what the queue wrote stands among them
   TrailFindings found = find_trails(env, where->folder, options.query);
-  std::set<std::string> mails;
-  for (const TrailRecord& record : found.records)
-    if (!is_of_queue(record)) mails.insert(record.message);
-  // It is told with its mail; by itself when only it is left.
-  std::erase_if(found.records,
-                [&](const TrailRecord& record) { return is_of_queue(record) && mails.contains(record.message); });
-  if (found.records.size() > limit) found.records.resize(limit);
+  found.records = gathered(env, where->folder, std::move(found.records), limit);
   for (const TrailRecord& record : found.records)
     print(context, options, where->socket, record, events_of(env, where->folder, record));
   for (const std::string& file : found.damaged)
