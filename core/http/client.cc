@@ -107,7 +107,7 @@ class Client final : public HttpClient {
 
 Result<Url> Client::look_at(const HttpRequest& request) const {
   auto url = Url::parse(request.url);
-  if (!url) return fault("http.url", "\"" + request.url.substr(0, 200) + "\" is no http or https URL that we take");
+  if (!url) return fault("http.url", "this is no http or https URL that we take");
   if (!url->tls && !settings_.allow_plain) return fault("http.url", "only https is allowed here");
   if (url->tls && !tls_) return fault("http.tls", "there is no TLS for clients");
   if (!known_method(request.method)) return fault("http.request", "unknown method " + request.method);
@@ -137,9 +137,9 @@ Task<Result<HttpResponse>> Client::follow(HttpRequest request, Url url, Deadline
     if (turns == request.max_redirects) co_return fault("http.redirect", "too many redirects");
     auto next = url.resolve(response->header("location"));
     if (!next || response->header("location").empty())
-      co_return fault("http.redirect", "a redirect to nowhere from " + url.to_string());
+      co_return fault("http.redirect", "a redirect to nowhere from " + url.host);
     if ((url.tls && !next->tls) || (next->tls && !tls_) || (!next->tls && !settings_.allow_plain))
-      co_return fault("http.redirect", "a redirect to " + next->to_string() + " that is not followed");
+      co_return fault("http.redirect", "a redirect to " + next->host + " that is not followed");
     turn(request, response->status, url.same_origin(*next));
     url = std::move(*next);
   }

@@ -204,7 +204,7 @@ TEST_CASE("URLs and fields that could say two things are refused before anything
         "http://www.example.org:70000/", "http://www.example.org/a b", "http://www.example.org/\r\nX: y",
         "http://0x7f.1/", "http://2130706433/", "http://[::1/", "http://..example/", "www.example.org"}) {
     CAPTURE(url);
-    CHECK(code_of(world.fetch({.url = url}, {})) == "http.url");
+    CHECK(code_of(world.fetch({.url = url}, {})) == "http.url");  // and does not repeat it: it may have a key
   }
   CHECK(code_of(world.fetch({.method = "GET /", .url = "http://www.example.org/"}, {})) == "http.request");
   for (const HttpHeader& field : {HttpHeader{"A", "b\r\nC: d"}, HttpHeader{"A b", "c"}, HttpHeader{"Host", "x"},

@@ -305,7 +305,7 @@ void Server::watch_signals() {
 
 void Server::begin_drain() {
   if (stopping_) {  // asked twice: at once. Nothing is lost, for a crash loses nothing.
-    if (drained_ == 0 && !start_fault_) std::_Exit(130);
+    if (drained_ < workers_.size() && !start_fault_) std::_Exit(130);
     return;
   }
   stopping_ = true;
@@ -329,8 +329,8 @@ Task<void> Server::drain_worker(PerWorker* worker, Duration limit) {
   }
   if (worker->worker.index == 0) co_await control_->drain(deadline);
   // A reload's work on a pool, or the start's look at specs, cannot be ended from here; [pipeline] specs_time_limit
-  // bounds it.
-  while (worker->worker.index == 0 && reloading_) co_await sleep_for(20ms);
+  // bounds it. Nor can an erasure that a lane has begun.
+  while (worker->worker.index == 0 && (reloading_ || lane_work_ != 0)) co_await sleep_for(20ms);
   if (trails_) trails_->flush(worker->worker.executor);
   http_[worker->worker.index].reset();
   resolvers_->put(worker->worker.index, nullptr);

@@ -133,6 +133,7 @@ class Server {
   std::optional<Fault> start_fault_;
   unsigned started_ = 0;  // of worker 0, like all below
   unsigned drained_ = 0;
+  unsigned lane_work_ = 0;  ///< commands that wait for a lane, which cannot be cancelled
   bool stopping_ = false;
   bool reloading_ = false;
   Instant started_at_{};

@@ -59,11 +59,8 @@ Task<void> Server::look_at_specs() {
     failed = co_await run_blocking(Pool::kDisk, [config = core_->config, this] {
       return failed_specs(*config, *rules_, services_.find<ScriptEngine>());
     });
-  } catch (const Overloaded& busy) {
-    failed = busy.what();
-  } catch (...) {
-    reloading_ = false;
-    throw;
+  } catch (const std::exception& e) {
+    failed = e.what();
   }
   reloading_ = false;
   if (!failed.empty()) log_.warn("specs.failed", {{"why", failed}});

@@ -17,6 +17,18 @@ constexpr Duration kTidyEvery = 10min;  // looks for what is too old, since no n
 constexpr int kFlushTries = 50;         // for a worker's records to get to the lane before an erasure
 constexpr Duration kFlushPause = 100ms;
 
+/// Counts while it lives.
+class Counted {
+ public:
+  explicit Counted(unsigned& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  unsigned& count_;
+};
+
 }  // namespace
 
 void Server::make_trails() {
@@ -68,16 +80,18 @@ Task<bool> Server::flush_trails(Executor& worker) {
 }
 
 Task<Result<void>> Server::trail_erase(ControlRequest request, ControlRows& rows) {
-  Executor& executor = co_await this_executor();
   const std::string address = request.arg("address");
   if (address.find('@') == std::string::npos) co_return fault("trail.address", "whom? a mail address");
   const bool pretend = request.arg("confirm") != "yes";
   // What workers have gathered goes to the lane first, and is then among what is looked at.
   for (unsigned i = 0; i < runtime_->workers(); ++i)
-    for (int tries = 0; tries < kFlushTries && !co_await flush_trails(runtime_->worker(i)); ++tries)
+    for (int tries = 0; !co_await flush_trails(runtime_->worker(i)); ++tries) {
+      if (tries == kFlushTries) co_return fault("trail.busy", "the disk is behind with trails: try again later");
       co_await sleep_for(kFlushPause);
-  const TrailErased trails = co_await trails_->erase(executor, Person(address), pretend);
-  const ArchiveErased archive = co_await archive_->erase(executor, Person(address), pretend);
+    }
+  const Counted counted(lane_work_);
+  const TrailErased trails = co_await trails_->erase(Person(address), pretend);
+  const ArchiveErased archive = co_await archive_->erase(Person(address), pretend);
   if (!pretend)
     log_.info("trail.erased", {{"removed", trails.removed},
                                {"redacted", trails.redacted},
@@ -94,8 +108,8 @@ Task<Result<void>> Server::trail_erase(ControlRequest request, ControlRows& rows
 }
 
 Task<Result<void>> Server::trail_reindex(ControlRequest, ControlRows& rows) {
-  Executor& executor = co_await this_executor();
-  const std::size_t files = co_await trails_->reindex(executor);
+  const Counted counted(lane_work_);
+  const std::size_t files = co_await trails_->reindex();
   co_await rows.row(json_text(ordered_json{{"files", files}}));
   co_return Result<void>();
 }

@@ -353,6 +353,7 @@ class Server:
         environment.pop("NOTIFY_SOCKET", None)
         self.began = self.log_file.stat().st_size if self.log_file.exists() else 0
         with open(self.log_file, "ab") as log:
+            self.ending = False
             self.process = subprocess.Popen([*prefix, POSTERN, "run", "--config", self.config_file], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=environment)
         if expect_ready:
@@ -361,10 +362,15 @@ class Server:
                 raise AssertionError(f"the server did not start (status {self.process.returncode}):\n{self.log()[-4000:]}")
         return self
 
+    def begin_end(self):
+        """SIGTERM, once: a second one would end the server at once."""
+        if not self.ending and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.ending = True
+
     def stop(self, seconds=3 * PATIENCE):
         """SIGTERM; the server must end by itself, with status 0 and nothing found by a sanitizer."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        self.begin_end()
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -35,7 +35,7 @@ class Ending(unittest.TestCase):
     def test_new_connections_are_not_taken_while_it_ends(self):
         with Server(server='drain = "30s"') as server, server.smtp("mx") as talk:
             talk.ehlo().mail("a@foreign.test", "bob@example.test").say("DATA").expect(354)
-            server.process.send_signal(signal.SIGTERM)
+            server.begin_end()
             server.wait_log("server.draining")
 
             def refused():
