@@ -94,6 +94,7 @@ TEST_CASE("octets are bounded as well, and a value that never fits is refused") 
   CHECK(store.shard.octets() <= 4096);
   CHECK(store.get("key99").size() == 500);
   CHECK(store.ask({.kind = Kind::kSet, .key = "k", .value = std::string(5000, 'v')}).error().code == "kv.limit");
+  CHECK(store.ask({.kind = Kind::kSet, .key = "key99", .value = std::string(5000, 'v')}).error().code == "kv.limit");
   CHECK(store.get("key99").size() == 500);
 }
 

@@ -34,9 +34,9 @@ Shard::Place Shard::find(const std::string& key, Instant now) {
 }
 
 Result<void> Shard::put(const std::string& key, std::string value, std::optional<Instant> end, Instant now) {
-  if (const Place old = entries_.find(key); old != entries_.end()) erase(old);
   const std::size_t needed = cost(key, value);
   if (needed > limits_.octets) return fault("kv.limit", "the store has no room for so large a value");
+  if (const Place old = entries_.find(key); old != entries_.end()) erase(old);
   sweep(now, kSweptWithAWrite);
   while (!has_room(1, needed)) {
     if (!ends_.empty() && ends_.begin()->first <= now) {

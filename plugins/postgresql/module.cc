@@ -31,6 +31,8 @@ Result<std::map<std::string, std::string>> parse_connection(const std::string& t
   for (const PQconninfoOption* one = options.get(); one->keyword; ++one)
     if (one->val) out[one->keyword] = one->val;
   if (out["host"].find(',') != std::string::npos) return fault("sql.connection", "one host, please");
+  if (out.contains("service"))  // libpq would look its host up by itself, which blocks
+    return fault("sql.connection", "no service, please: say host, port and so on here");
   if (out["host"].empty()) out.erase("host");
   return out;
 }
@@ -50,6 +52,7 @@ DatabaseOptions options_of(const ServerSettings& settings) {
   put(all, "sslrootcert", settings.ca_file.string());
   all["client_encoding"] = "UTF8";
   all.try_emplace("application_name", "postern");
+  all.try_emplace("gssencmode", "disable");  // with a Kerberos ticket libpq would wait for its servers
   const auto limit = std::chrono::ceil<std::chrono::milliseconds>(settings.timeout).count();
   std::string& options = all["options"];
   if (!options.empty()) options += ' ';

@@ -63,7 +63,6 @@ void Connection::connect() {
     return give_up(why);
   }
   context_ = made;
-  heard_at_ = now();
   made->data = this;
   made->ev.data = this;
   // The flags are hiredis's wishes; they are carried out together by update().
@@ -136,15 +135,14 @@ void Connection::on_greeted(redisAsyncContext* context, void* reply, void*) {
   redisAsyncFree(context);  // put off by hiredis until this callback has ended
 }
 
-void Connection::on_reply(redisAsyncContext* context, void* reply, void* data) {
+void Connection::on_reply(redisAsyncContext*, void* reply, void* data) {
   const std::unique_ptr<Pending> pending(static_cast<Pending*>(data));
   Connection& self = *pending->connection;
   --self.pending_;
   if (reply) {
-    self.heard_at_ = self.now();
+    self.owed_since_ = self.now();
     self.failures_ = 0;
   }
-  static_cast<void>(context);
   if (pending->waiter) pending->waiter->tell(answer_of(static_cast<const redisReply*>(reply)));
 }
 
@@ -165,12 +163,12 @@ Connection::Pending* Connection::send(const std::vector<Command>& commands) {
     if (!put(commands[i], nullptr, nullptr)) return nullptr;
   auto pending = std::make_unique<Pending>(this);
   if (!put(commands.back(), on_reply, pending.get())) return nullptr;
-  ++pending_;
+  if (pending_++ == 0) owed_since_ = now();
   return pending.release();
 }
 
-void Connection::missed(Instant sent) {
-  if (!context_ || heard_at_ > sent) return;
+void Connection::missed(Duration patience) {
+  if (!context_ || pending_ == 0 || now() - owed_since_ < patience) return;
   give_up("no answer");
   redisAsyncFree(context_);  // who still waits hears that the connection is lost
 }

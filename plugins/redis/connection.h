@@ -2,8 +2,8 @@
 //
 // It connects when it is first used and again after it was lost, the sooner the fewer tries have failed (kFirstPause,
 // doubled up to kLongestPause, with jitter); in between questions are refused at once. Questions are sent in order and
-// may be on their way together. One that is not answered in time is given up by its asker; when nothing at all came
-// since it was sent, the connection is given up as well.
+// may be on their way together. One that is not answered in time is given up by its asker; when the server owed an
+// answer for as long as a question may take, and nothing at all came, the connection is given up as well.
 //
 // Owner:  a worker's store. Thread: that worker. Destroyed after all who wait.
 #pragma once
@@ -62,8 +62,8 @@ class Connection {
   /// Sends the commands; the answer is that of the last one. Null when the connection takes none. To be awaited at once
   /// by a ReplyWait.
   Pending* send(const std::vector<Command>& commands);
-  /// A question of `sent` was not answered in time.
-  void missed(Instant sent);
+  /// A question was not answered in time, be it that its asker was in a hurry. `patience`: of one that is not.
+  void missed(Duration patience);
 
  private:
   void connect();
@@ -89,7 +89,7 @@ class Connection {
   std::size_t pending_ = 0;
   unsigned failures_ = 0;
   Instant retry_at_{};
-  Instant heard_at_{};
+  Instant owed_since_{};  ///< with pending_ > 0: when the last answer came, or the first question was sent
 };
 
 /// `Answer answer = co_await ReplyWait(*pending, deadline);` Throws TimedOut, Cancelled; the reply is dropped then.

@@ -143,6 +143,20 @@ TEST_CASE("a server that says nothing is given up in time, for all who wait") {
   CHECK(said[0] == "kv.timeout");
 }
 
+TEST_CASE("a server that says nothing is given up even if all who ask are in a hurry") {
+  Listener silent;
+  Loop loop;
+  const auto said = loop.run(silent.at, [](RedisStore* store, std::vector<std::string>* out) -> Task<void> {
+    for (int i = 0; i < 20 && (out->empty() || out->back() == "kv.timeout"); ++i) {
+      auto reply = co_await store->ask({.key = "k"}, Deadline::after(50ms));
+      out->push_back(reply ? "an answer" : reply.error().code);
+    }
+  });
+  REQUIRE(said.size() > 1);
+  CHECK(said.front() == "kv.timeout");
+  CHECK(said.back() == "kv.connect");
+}
+
 TEST_CASE("so many questions are on their way and no more") {
   Listener silent;
   Loop loop;

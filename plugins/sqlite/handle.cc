@@ -15,13 +15,23 @@ constexpr std::array<std::string_view, 9> kHarmless = {"table_info",       "tabl
                                                        "index_list",       "index_info",    "index_xinfo",
                                                        "foreign_key_list", "database_list", "compile_options"};
 
-int authorize(void*, int action, const char* first, const char* second, const char*, const char*) {
+int authorize(void*, int action, const char* first, const char* second, const char* database, const char*) {
   switch (action) {
     case SQLITE_ATTACH:  // also VACUUM, which works by it
     case SQLITE_DETACH:
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
+    case SQLITE_CREATE_TEMP_TABLE:  // these stay with the handle, unseen by others and without a bound
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW:
       return SQLITE_DENY;
+    case SQLITE_CREATE_TABLE:  // "CREATE TABLE temp.t" is one of these
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_VTABLE:
+      return database && equal_folded(database, "temp") ? SQLITE_DENY : SQLITE_OK;
     case SQLITE_PRAGMA: {
       const bool harmless = first && std::ranges::any_of(kHarmless, [&](auto one) { return equal_folded(one, first); });
       return harmless ? SQLITE_OK : SQLITE_DENY;

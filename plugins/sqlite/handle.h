@@ -1,7 +1,7 @@
 // One connection to an SQLite file: statements of rules, each bounded in time, rows and octets.
 //
 // A rule may ask and, where the settings let it, change rows. What reaches beyond the file or outlives the statement is
-// refused by an authorizer: ATTACH, VACUUM, PRAGMAs that set something, load_extension, transactions.
+// refused by an authorizer: ATTACH, VACUUM, PRAGMAs that set something, load_extension, transactions, temporary tables.
 //
 // Owner:  a worker's pool; used by one thread at a time, that of a disk job. Everything here blocks.
 // Errors: "sql.connect" (the file cannot be opened or read), "sql.statement" (SQLite refuses it), "sql.busy" (another
@@ -32,6 +32,8 @@ class Handle {
   static constexpr int kStepsBetweenLooks = 1000;  ///< instructions of SQLite between two looks at the clock
 
   explicit Handle(HandleOptions options) : options_(std::move(options)) {}
+  Handle(const Handle&) = delete;  // SQLite keeps the address of end_
+  Handle& operator=(const Handle&) = delete;
 
   /// Opens the file when it is not open yet. One statement; `?` for arguments.
   Result<SqlRows> run(const std::string& statement, const std::vector<SqlArgument>& arguments, Duration time);

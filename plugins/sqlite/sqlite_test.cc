@@ -76,7 +76,10 @@ TEST_CASE("what reaches beyond the file, or outlives the statement, is refused")
        {"ATTACH '" + other + "' AS o", "VACUUM INTO '" + other + "'", std::string("VACUUM"),
         std::string("PRAGMA journal_mode = WAL"), std::string("PRAGMA writable_schema = 1"),
         std::string("PRAGMA temp_store_directory = '/tmp'"), std::string("SELECT load_extension('x.so')"),
-        std::string("BEGIN"), std::string("SAVEPOINT a"), std::string("SELECT 1; DELETE FROM users"), std::string(""),
+        std::string("CREATE TEMP TABLE t (a)"), std::string("CREATE TABLE temp.t (a)"),
+        std::string("CREATE TEMP VIEW v AS SELECT 1"), std::string("CREATE VIRTUAL TABLE temp.f USING fts5(a)"),
+        std::string("CREATE TEMP TRIGGER g AFTER UPDATE ON users BEGIN SELECT 1; END"), std::string("BEGIN"),
+        std::string("SAVEPOINT a"), std::string("SELECT 1; DELETE FROM users"), std::string(""),
         std::string("-- nothing"), std::string("SELEC 1"), std::string("SELECT * FROM nothing")})
     CHECK_MESSAGE(code_of(handle.run(bad, {}, 5s)) == "sql.statement", bad);
   CHECK_FALSE(std::filesystem::exists(other));

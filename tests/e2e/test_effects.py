@@ -201,6 +201,14 @@ def listening(port):
         return probe.connect_ex((HOST, port)) == 0
 
 
+def came_up(store, name, seconds):
+    try:
+        wait_until(lambda: listening(store.port), name, seconds)
+    except BaseException:
+        store.end()  # nobody else would: its maker does not return
+        raise
+
+
 class Postgres:
     """A cluster of its own in a temporary folder, owned by a user who is not root, since postgres refuses that one."""
 
@@ -226,7 +234,7 @@ class Postgres:
             [self.bin / "postgres", "-D", self.folder / "data", "-k", self.folder, "-p", str(self.port),
              "-c", f"listen_addresses={HOST}", "-c", "fsync=off"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self.user)
-        wait_until(lambda: listening(self.port), "PostgreSQL", 3 * PATIENCE)
+        came_up(self, "PostgreSQL", 3 * PATIENCE)
 
     def stop(self):
         self.process.send_signal(2)  # SIGINT: at once, without waiting for clients
@@ -248,7 +256,7 @@ class Redis:
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", HOST, "--dir", self.folder, "--save", "", "--requirepass", self.password],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: listening(self.port), "Redis")
+        came_up(self, "Redis", PATIENCE)
 
     def stop(self):
         self.process.terminate()
