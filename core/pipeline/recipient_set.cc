@@ -56,8 +56,11 @@ bool RecipientSet::empty() const {
 
 // Sets of one transaction have one size. A foreign one (a faulty script) must not reach beyond it, hence the minimum.
 RecipientSet RecipientSet::operator&(const RecipientSet& other) const {
-  RecipientSet out = none(size_);
+  RecipientSet out;
+  out.size_ = size_;
   out.low_ = low_ & other.low_ & low_mask(size_);
+  if (size_ <= kWord) return out;
+  out.high_.assign((size_ - 1) / kWord, 0);
   for (std::size_t word = 0; word < std::min(high_.size(), other.high_.size()); ++word)
     out.high_[word] = high_[word] & other.high_[word];
   return out;
@@ -65,7 +68,8 @@ RecipientSet RecipientSet::operator&(const RecipientSet& other) const {
 
 RecipientSet RecipientSet::operator|(const RecipientSet& other) const {
   RecipientSet out = *this;
-  out.low_ |= other.low_;
+  out.low_ |= other.low_ & low_mask(size_);
+  if (size_ <= kWord) return out;
   for (std::size_t word = 0; word < std::min(high_.size(), other.high_.size()); ++word)
     out.high_[word] |= other.high_[word];
   return out & all(size_);

@@ -73,7 +73,7 @@ class RootRun {
   std::size_t body_of(const RecipientSet& group) const;
   RecipientSet sharing(const RecipientSet& set, std::size_t body) const;
   void look_at(std::size_t body);
-  void record(const CompiledRule& rule, const RecipientSet& selected, Instant before);
+  Instant record(const CompiledRule& rule, const RecipientSet& selected, Instant before);
   After apply(const CompiledRule& rule, const RecipientSet& selected, Result<ActionResult> result);
   After go(const CompiledRule& rule, const RecipientSet& selected, const std::string& pipeline);
   After finish(const CompiledRule& rule, const RecipientSet& selected, ActionResult& result);
@@ -94,6 +94,8 @@ class RootRun {
   Effects& effects_;
   std::size_t count_;
   std::size_t rules_run_ = 0;
+  RecipientSet here_;      ///< that here_text_ names
+  std::string here_text_;  ///< as trails have it
   std::vector<Level> levels_;
   RecipientSet unsettled_;
   std::vector<RecipientOutcome> outcomes_;
