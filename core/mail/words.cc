@@ -324,4 +324,29 @@ std::string encode_words(std::string_view utf8) {
   return out;
 }
 
+namespace {
+
+/// Text between two addresses: blanks and commas around it stay.
+void append_text(std::string& out, std::string_view text) {
+  const std::size_t first = std::min(text.find_first_not_of(" ,;"), text.size());
+  const std::size_t last = std::max(text.find_last_not_of(' ') + 1, first);  // npos + 1 is 0
+  out.append(text.substr(0, first)).append(encode_words(text.substr(first, last - first))).append(text.substr(last));
+}
+
+}  // namespace
+
+std::string encode_field_value(std::string_view utf8) {
+  std::string out;
+  while (!utf8.empty()) {
+    const std::size_t open = utf8.find('<');
+    const std::size_t close = open == utf8.npos ? utf8.npos : utf8.find('>', open);
+    if (close == utf8.npos) break;
+    append_text(out, utf8.substr(0, open));
+    out += encode_words(utf8.substr(open, close - open + 1));
+    utf8.remove_prefix(close + 1);
+  }
+  append_text(out, utf8);
+  return out;
+}
+
 }  // namespace postern

@@ -75,6 +75,14 @@ TEST_CASE("encoding gives words of at most 75 octets that decode to the same tex
   CHECK(decode_words(encode_words("=?utf-8?q?a?=")) == "=?utf-8?q?a?=");
 }
 
+TEST_CASE("of a field's value the names are encoded, and never the addresses and ids beside them") {
+  CHECK(encode_field_value("J\xc3\xbcrgen <j@example.org>, Bob <b@example.org>") ==
+        "=?utf-8?b?SsO8cmdlbg==?= <j@example.org>, Bob <b@example.org>");
+  CHECK(encode_field_value("<1.2@example.org>") == "<1.2@example.org>");
+  CHECK(encode_field_value("gr\xc3\xbc\xc3\x9f < Gott") == encode_words("gr\xc3\xbc\xc3\x9f < Gott"));
+  CHECK(encode_field_value("").empty());
+}
+
 TEST_CASE("hostile values take linear time") {
   std::string starts;
   for (int i = 0; i < 100'000; ++i) starts += "=?a?q?";

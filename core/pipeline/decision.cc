@@ -87,6 +87,7 @@ HeaderEdits RuleCall::edits_so_far() const {
 }
 Matcher::~Matcher() = default;
 Action::~Action() = default;
+AddressSource::~AddressSource() = default;
 RuleRegistry::~RuleRegistry() = default;
 HookHandler::~HookHandler() = default;
 ScriptEngine::~ScriptEngine() = default;
@@ -126,6 +127,9 @@ Task<std::size_t> Queue::request(std::string) {
   return Task<std::size_t>::ready(0);
 }
 Directory::~Directory() = default;
+std::optional<AddressLookup> Directory::look_ahead(const Address&) const {
+  return std::nullopt;
+}
 SaslExchange::~SaslExchange() = default;
 Authenticator::~Authenticator() = default;
 

@@ -172,29 +172,6 @@ std::string_view check_value(lua_State* L, int index) {
   return value;
 }
 
-/// Text between two addresses: blanks and commas around it stay.
-void append_text(std::string& out, std::string_view text) {
-  const std::size_t first = std::min(text.find_first_not_of(" ,;"), text.size());
-  const std::size_t last = std::max(text.find_last_not_of(' ') + 1, first);  // npos + 1 is 0
-  out.append(text.substr(0, first)).append(encode_words(text.substr(first, last - first))).append(text.substr(last));
-}
-
-/// Encodes what is not ASCII, but never an address or an id in <>: no program would find it there (RFC 2047 §5). As
-/// act.set_header does; modules share no code.
-std::string encode_value(std::string_view value) {
-  std::string out;
-  while (!value.empty()) {
-    const std::size_t open = value.find('<');
-    const std::size_t close = open == value.npos ? value.npos : value.find('>', open);
-    if (close == value.npos) break;
-    append_text(out, value.substr(0, open));
-    out += encode_words(value.substr(open, close - open + 1));
-    value.remove_prefix(close + 1);
-  }
-  append_text(out, value);
-  return out;
-}
-
 /// Ends an edit: writes it to the trail, or raises when there was no room for it.
 int edited(lua_State* L, const Call& call, bool done, const std::string& what) {
   if (!done) return luaL_error(L, "too many header edits");
@@ -211,7 +188,7 @@ int set_header(lua_State* L) {
   HeaderEdits& edits = call.transaction->edits;
   const std::string name = check_name(L, 2);
   const std::string_view value = check_value(L, 3);
-  return edited(L, call, edits.remove_all(name) && edits.append(name, encode_value(value)), shown(name, value));
+  return edited(L, call, edits.remove_all(name) && edits.append(name, encode_field_value(value)), shown(name, value));
 }
 
 /// mail:add_header(name, value [, "top"]): one more, below all fields or above them.
@@ -222,7 +199,8 @@ int add_header(lua_State* L) {
   const std::string name = check_name(L, 2);
   const std::string_view value = check_value(L, 3);
   const bool top = luaL_checkoption(L, 4, "bottom", kPlaces) == 1;
-  const bool done = top ? edits.add_top(name, encode_value(value)) : edits.append(name, encode_value(value));
+  const bool done =
+      top ? edits.add_top(name, encode_field_value(value)) : edits.append(name, encode_field_value(value));
   return edited(L, call, done, shown(name, value));
 }
 
@@ -240,7 +218,7 @@ int replace_header(lua_State* L) {
   luaL_checkinteger(L, 3);
   const std::size_t nth = check_nth(L, name, 3);
   const std::string_view value = check_value(L, 4);
-  return edited(L, call, call.transaction->edits.replace(name, nth, encode_value(value)), shown(name, value));
+  return edited(L, call, call.transaction->edits.replace(name, nth, encode_field_value(value)), shown(name, value));
 }
 
 /// mail:remove_header(name [, nth]): all of that name, or one. Nothing happens when there is none.

@@ -25,32 +25,9 @@ std::string field_name(Arguments& arguments, std::string_view key) {
   return name;
 }
 
-/// Text between two addresses: blanks and commas around it stay.
-void append_text(std::string& out, std::string_view text) {
-  const std::size_t first = std::min(text.find_first_not_of(" ,;"), text.size());
-  const std::size_t last = std::max(text.find_last_not_of(' ') + 1, first);  // npos + 1 is 0
-  out.append(text.substr(0, first)).append(encode_words(text.substr(first, last - first))).append(text.substr(last));
-}
-
-/// Encodes what is not ASCII, but never an address or an id in <>: no program would find it there (RFC 2047 §5).
-std::string encode_value(std::string_view value) {
-  std::string out;
-  while (!value.empty()) {
-    const std::size_t open = value.find('<');
-    const std::size_t close = open == value.npos ? value.npos : value.find('>', open);
-    if (close == value.npos) break;
-    const std::string_view inside = value.substr(open, close - open + 1);
-    append_text(out, value.substr(0, open));
-    out += encode_words(inside);
-    value.remove_prefix(close + 1);
-  }
-  append_text(out, value);
-  return out;
-}
-
 void set_field(const RuleCall& call, std::string_view mailet, const std::string& name, std::string_view value) {
   HeaderEdits& edits = call.transaction.edits;
-  const bool done = edits.remove_all(name) && edits.append(name, encode_value(value));
+  const bool done = edits.remove_all(name) && edits.append(name, encode_field_value(value));
   note_edit(call, mailet, fmt::format("{}: {}", name, value), done);
 }
 

@@ -63,6 +63,9 @@ class Directory {
   virtual Task<AddressLookup> find(Address address) = 0;
   /// For the proof that no stranger relays. What a directory cannot tell it must count as open.
   virtual DirectoryFacts facts() const = 0;
+  /// For checks of rules before they are in force: the answer of what a check has just read, without waiting. Nothing
+  /// when that cannot be told. Thread: the one that checks.
+  virtual std::optional<AddressLookup> look_ahead(const Address& address) const;
 };
 
 struct AuthFacts {

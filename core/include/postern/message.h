@@ -131,6 +131,9 @@ std::string scrub_utf8(std::string_view text);
 std::string decode_words(std::string_view value);
 /// Encodes UTF-8 text for an unstructured field or a phrase; plain ASCII stays as it is.
 std::string encode_words(std::string_view utf8);
+/// A value as somebody wrote it, for a field that may hold addresses or ids: encodes what is not ASCII, but never what
+/// stands in <>, where no program would find it encoded (RFC 2047 §5).
+std::string encode_field_value(std::string_view utf8);
 
 struct Parameter {
   std::string name;   ///< lower case, without RFC 2231 marks

@@ -114,6 +114,7 @@ struct SessionState {
   std::optional<Reverse> reverse;
   bool relay_network = false;  ///< the gate counts the client among its [[relay.network]]; Policy sets it at mail
   bool made_here = false;      ///< nobody's connection: mail that rules bring in, reports of the queue
+  bool told = false;           ///< it came to a mail or to a refusal, whose trail tells of it; Policy sets it
 };
 
 /// A mail that a rule brings in beside the one that it is about: a copy, a notice, forwarded mail. It runs through
@@ -128,6 +129,9 @@ struct BroughtMail {
   /// notice to the sender of the mail that it is about.
   bool fixed_recipients = false;
   std::vector<std::pair<std::string, NoteValue>> notes{};
+  /// Set: it is sent once in a while (vacation). Asked when it is committed and never before: an increment that is not
+  /// the first takes it back, and one of a mail that is not committed is undone. `expiry` is how long it then stays.
+  std::shared_ptr<const KeyValueRequest> once{};
 };
 
 struct SettledMail;
@@ -190,8 +194,9 @@ struct SettledMail {
   std::unique_ptr<Transaction> transaction;
   Draft draft;
   Decision decision;
-  std::string rule;  ///< that brought it in, or gave it its body
-  std::string why;   ///< BroughtMail::why; "another body"
+  std::string rule;                               ///< that brought it in, or gave it its body
+  std::string why;                                ///< BroughtMail::why; "another body"
+  std::shared_ptr<const KeyValueRequest> once{};  ///< BroughtMail::once
 };
 
 /// Service "policy": one object, per-worker state inside; call from a worker with that worker's executor in context.
@@ -275,6 +280,19 @@ class Action {
   virtual std::string goes_to() const { return {}; }
   /// Addresses to which it sends mail whoever the mail is from, for the proof of the gate.
   virtual std::vector<Address> sends_to() const { return {}; }
+  /// The next hop that it names, for the checks: a host or the name of a route; empty when it names none.
+  virtual std::string gateway() const { return {}; }
+  /// Addresses that it puts in a recipient's place, for the checks: those of them that are ours must exist.
+  virtual std::vector<Address> rewrites_to() const { return {}; }
+};
+
+/// A function of a script where a mailet wants a list of addresses (`redirect { to = function(mail) ... end }`). An
+/// engine that has functions gives a Matcher that is one of these, too.
+class AddressSource {
+ public:
+  virtual ~AddressSource();
+  /// The addresses for this mail; none: it stays as it is. Errors: the script's; "script.type" for what is no address.
+  virtual Task<Result<std::vector<Address>>> addresses(RuleCall call) = 0;
 };
 
 /// An argument as a script or TOML gives it.

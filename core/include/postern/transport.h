@@ -23,6 +23,8 @@
 
 namespace postern {
 
+class Config;
+
 /// Which TLS mail leaves under, as [delivery], its routes and a plan's step (option "tls") say it; "may" is another
 /// word for opportunistic. What they mean stands in the manual of [delivery] tls.
 inline constexpr std::array<std::string_view, 8> kTlsWords = {
@@ -97,6 +99,9 @@ class Transport {
     return gateway != step.options.end() ? gateway->second
                                          : envelope.recipients.at(recipient).address.domain().to_string();
   }
+  /// The names of the routes that a plan's "gateway" may give, as a configuration has them: for checks of rules, on
+  /// any thread, before anything started.
+  virtual std::vector<std::string> route_names(const Config&) const { return {}; }
 };
 
 }  // namespace postern
