@@ -9,6 +9,7 @@
 #include "core/loader/privileges.h"
 #include "postern/key_value.h"
 #include "postern/sync.h"
+#include "postern/transport.h"
 
 namespace postern {
 
@@ -120,6 +121,17 @@ Server::~Server() {
   end_parts();
 }
 
+/// What scripts may name outside of themselves, as `config` and what was read with it have it.
+KnownTargets Server::known_targets(const Config& config) const {
+  KnownTargets known;
+  known.directory = services_.find<Directory>();
+  if (const auto* transport = services_.find<Transport>()) {
+    known.relays = true;
+    known.routes = transport->route_names(config);
+  }
+  return known;
+}
+
 bool Server::check(Diagnostics& diagnostics) {
   const Config& config = *core_->config;
   // Before the modules, whose listeners name certificates.
@@ -139,8 +151,9 @@ bool Server::check(Diagnostics& diagnostics) {
   GateConfig gate = make_gate(config.get<RelaySettings>(), services_.find<ReturnPaths>());
   gate_report_ = prove_gate(gate, directory->facts());
   report_gate(gate_report_, diagnostics);
+  const KnownTargets known = known_targets(config);
   prepared_ = prepare_rules(config.get<PipelineSettings>(), std::move(gate), *rules_, services_.find<ScriptEngine>(),
-                            *metrics_, runtime_->workers(), diagnostics);
+                            *metrics_, runtime_->workers(), diagnostics, &known);
   if (prepared_) note_script_targets(gate_report_, *prepared_->gate, *prepared_->workers.front()->rules, *directory);
   return !diagnostics.has_errors();
 }

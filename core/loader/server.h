@@ -64,6 +64,7 @@ class Server {
   Server();
 
   Result<void> make_parts(bool check_only);
+  KnownTargets known_targets(const Config& config) const;
   Result<void> prepare();
   Result<void> open_the_spool();
   Result<void> make_http_context();

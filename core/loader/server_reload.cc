@@ -78,8 +78,9 @@ Result<std::unique_ptr<Server::NextEpoch>> Server::read_next() {
   GateConfig gate = make_gate(next->config->get<RelaySettings>(), services_.find<ReturnPaths>());
   next->gate = prove_gate(gate, services_.need<Directory>().facts());
   report_gate(next->gate, diagnostics);
+  const KnownTargets known = known_targets(*next->config);
   next->rules = prepare_rules(next->config->get<PipelineSettings>(), std::move(gate), *rules_,
-                              services_.find<ScriptEngine>(), *metrics_, runtime_->workers(), diagnostics);
+                              services_.find<ScriptEngine>(), *metrics_, runtime_->workers(), diagnostics, &known);
   if (diagnostics.has_errors()) return fault("reload.refused", diagnostics.render());
   note_script_targets(next->gate, *next->rules->gate, *next->rules->workers.front()->rules,
                       services_.need<Directory>());

@@ -55,7 +55,7 @@ std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> ru
 
 std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, GateConfig gate,
                                              const RuleRegistry& registry, ScriptEngine* engine, Metrics& metrics,
-                                             unsigned workers, Diagnostics& diagnostics) {
+                                             unsigned workers, Diagnostics& diagnostics, const KnownTargets* known) {
   auto prepared = std::make_unique<PreparedRules>();
   prepared->gate = std::make_shared<const GateConfig>(std::move(gate));
   for (unsigned worker = 0; worker < workers; ++worker) {
@@ -63,7 +63,7 @@ std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, G
     Diagnostics repeated;
     Diagnostics& sink = worker == 0 ? diagnostics : repeated;
     std::shared_ptr<RuleSet> rules = load_one(settings, registry, engine, sink);
-    if (rules && worker == 0) check_rules(*rules, diagnostics);
+    if (rules && worker == 0) check_rules(*rules, diagnostics, known);
     if (!rules || sink.has_errors()) {
       if (!diagnostics.has_errors())
         diagnostics.error({}, "the scripts could not be loaded a second time: " + repeated.render());

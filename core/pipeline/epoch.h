@@ -13,6 +13,7 @@
 
 #include "core/pipeline/gate.h"
 #include "core/pipeline/settings.h"
+#include "core/pipeline/target_checks.h"
 #include "postern/metrics.h"
 #include "postern/pipeline.h"
 
@@ -52,11 +53,13 @@ struct PreparedRules {
 };
 
 /// Loads the scripts once per worker (or takes the built-in rules when there are none) and checks them. Nothing when
-/// anything is wrong; what it is stands in `diagnostics`.
+/// anything is wrong; what it is stands in `diagnostics`. `known`: what the rules may name beside themselves, to be
+/// checked too.
 /// Thread: not a worker's: loading may take long. Blocks.
 std::unique_ptr<PreparedRules> prepare_rules(const PipelineSettings& settings, GateConfig gate,
                                              const RuleRegistry& registry, ScriptEngine* engine, Metrics& metrics,
-                                             unsigned workers, Diagnostics& diagnostics);
+                                             unsigned workers, Diagnostics& diagnostics,
+                                             const KnownTargets* known = nullptr);
 
 /// The compiled form of one rule set; for prepare_rules() and tests.
 std::shared_ptr<const RuleEpoch> compile_rules(std::shared_ptr<const RuleSet> rules,

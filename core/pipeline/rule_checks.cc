@@ -163,15 +163,17 @@ void lint_loops(const RuleSet& rules, const Walk& walk, Diagnostics& diagnostics
 }
 
 constexpr std::string_view kUnusedWaiver = "lint.unused_waiver";
-constexpr std::string_view kLints[] = {"lint.no_loop_guard", "lint.denial_after_acceptance", "lint.unused_pipeline",
-                                       "lint.skip_at_end", kUnusedWaiver};
+constexpr std::string_view kLints[] = {"lint.no_loop_guard",   "lint.denial_after_acceptance",
+                                       "lint.unused_pipeline", "lint.skip_at_end",
+                                       kUnknownGateway,        kUnknownRecipient,
+                                       kUnusedWaiver};
 
 Origin waiver_origin(const RuleSet& rules, std::size_t number) {
   return number < rules.waiver_origins.size() ? rules.waiver_origins[number] : Origin{};
 }
 
 /// Silences what scripts waived; call it when all warnings are there.
-void apply_waivers(const RuleSet& rules, Diagnostics& diagnostics) {
+void apply_waivers(const RuleSet& rules, Diagnostics& diagnostics, const KnownTargets* known) {
   std::vector<std::pair<std::size_t, std::string>> unused;
   for (std::size_t i = 0; i < rules.waivers.size(); ++i) {
     const auto& [code, reason] = rules.waivers[i];
@@ -182,7 +184,8 @@ void apply_waivers(const RuleSet& rules, Diagnostics& diagnostics) {
     }
     const std::size_t before = diagnostics.warnings();
     diagnostics.waive(code);
-    if (diagnostics.warnings() == before && code != kUnusedWaiver) unused.emplace_back(i, code);
+    const bool looked = known || (code != kUnknownGateway && code != kUnknownRecipient);
+    if (looked && diagnostics.warnings() == before && code != kUnusedWaiver) unused.emplace_back(i, code);
   }
   for (const auto& [number, code] : unused)
     diagnostics.warning(waiver_origin(rules, number), std::string(kUnusedWaiver),
@@ -191,11 +194,11 @@ void apply_waivers(const RuleSet& rules, Diagnostics& diagnostics) {
 
 }  // namespace
 
-void check_rules(const RuleSet& rules, Diagnostics& diagnostics) {
+void check_rules(const RuleSet& rules, Diagnostics& diagnostics, const KnownTargets* known) {
   if (!rules.pipelines.contains("root")) {
     const Names names = pipeline_names(rules);
     diagnostics.error({}, "there is no pipeline \"root\": every mail begins there", did_you_mean("root", names));
-    return apply_waivers(rules, diagnostics);
+    return apply_waivers(rules, diagnostics, known);
   }
   Walk walk(rules, diagnostics);
   walk.visit("root");
@@ -208,7 +211,8 @@ void check_rules(const RuleSet& rules, Diagnostics& diagnostics) {
   }
   lint_loops(rules, walk, diagnostics);
   for (const auto& [name, pipeline] : rules.pipelines) walk.visit(name);  // cycles among the unused ones
-  apply_waivers(rules, diagnostics);
+  if (known) check_targets(rules, *known, diagnostics);
+  apply_waivers(rules, diagnostics, known);
 }
 
 }  // namespace postern

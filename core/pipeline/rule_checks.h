@@ -8,6 +8,7 @@
 //   lint.unused_pipeline          no rule leads to it
 //   lint.skip_at_end              a pipeline's last rule lets mail pass where it fails: there is nothing behind it
 //   lint.unused_waiver            a waiver that silences nothing
+// and those of target_checks.h, where what is outside of the scripts is known.
 // These are warnings, at the place of their rule; a script may waive each by code and reason, which says it for all
 // rules. Unknown names are the script engine's to report. Not among them: Bcc of submitted mail, which the submission
 // listener takes out itself, and a missing postmaster, which whoever keeps the users reports.
@@ -15,10 +16,12 @@
 // Thread: any. Nothing is kept.
 #pragma once
 
+#include "core/pipeline/target_checks.h"
 #include "postern/pipeline.h"
 
 namespace postern {
 
-void check_rules(const RuleSet& rules, Diagnostics& diagnostics);
+/// `known`: nothing where only the rules are looked at (replay, specs).
+void check_rules(const RuleSet& rules, Diagnostics& diagnostics, const KnownTargets* known = nullptr);
 
 }  // namespace postern

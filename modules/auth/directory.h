@@ -29,6 +29,9 @@ class SnapshotDirectory final : public Directory {
 
   /// Of the snapshot that a reload has checked, when there is one: the proof is about what is to come.
   DirectoryFacts facts() const override { return staged_ ? staged_->facts() : current().facts(); }
+  std::optional<AddressLookup> look_ahead(const Address& address) const override {
+    return staged_ ? staged_->find(address) : current().find(address);
+  }
 
   /// Valid until the caller next waits.
   const Snapshot& current() const { return *current_.load(std::memory_order_acquire); }

@@ -103,6 +103,34 @@ TEST_CASE("aliases lead to targets, an account's own aliases to the account") {
   CHECK(snapshot->facts().wild_aliases == 0);
 }
 
+TEST_CASE("an alias that leads to nobody of ours is told, and not where a catch-all or another server takes the mail") {
+  Given given;
+  given.domain("caught.example").catch_all = "alice@example.org";
+  given.domain("branch.example", DomainKind::kRelay);
+  given.alias("well", {"alice", "alice+x", "x@elsewhere.example", "any@caught.example", "any@branch.example", "team"});
+  given.alias("team", {"alice"});
+  given.alias("postmaster", {"alice"});
+  given.alias("postmaster@caught.example", {"alice"});
+  REQUIRE(given.build());
+  CHECK(given.diagnostics.items().empty());
+  given.alias("info", {"alice", "alcie"});
+  REQUIRE(given.build());
+  REQUIRE(given.diagnostics.items().size() == 1);
+  CHECK(given.diagnostics.items()[0].code == "auth.alias-to-nobody");
+  CHECK(given.diagnostics.items()[0].text ==
+        "the alias info leads to alcie@example.org, and there is no account or alias of that name");
+}
+
+TEST_CASE("a check of rules sees the directory that is to come, and look-ups the one in force") {
+  Given given;
+  SnapshotDirectory directory(given.build());
+  given.account("bob@example.org");
+  directory.stage(given.build());
+  const Address bob = *Address::parse("bob@example.org");
+  CHECK(directory.look_ahead(bob)->kind == Kind::kAccount);
+  CHECK(directory.current().find(bob).kind == Kind::kNoSuchUser);
+}
+
 TEST_CASE("a relay domain's users are not ours to know, but its aliases are") {
   Given given;
   given.domain("branch.example", DomainKind::kRelay);

@@ -27,6 +27,7 @@ class SnapshotBuilder {
     add_catch_alls();
     add_postmaster();
     refuse_loops();
+    look_for_nobody();
     made_->dummy_hash_ = most_common_hash();
     return d_.errors() == errors_before ? made_ : nullptr;
   }
@@ -196,6 +197,23 @@ class SnapshotBuilder {
       return d_.error(origins_[name], fmt::format("more than {} aliases lead on from each other", kMaxAliasDepth));
     for (const Address& target : found->second.targets) visit(key_of(target), marks, depth + 1);
     marks[name] = Mark::kLeft;
+  }
+
+  // Mail for such an alias is accepted and then waits for an account that nobody makes.
+  void look_for_nobody() {
+    for (const AliasSettings& alias : directory_.aliases)
+      for (std::size_t i = 0; i < alias.to.size(); ++i) {
+        const auto target = parse_quietly(alias.to[i]);
+        if (!target || made_->find(*target).kind != AddressLookup::Kind::kNoSuchUser) continue;
+        d_.warning(alias.origin(fmt::format("to[{}]", i)), "auth.alias-to-nobody",
+                   fmt::format("the alias {} leads to {}, and there is no account or alias of that name", alias.from,
+                               key_of(*target)),
+                   "mail for it is deferred until there is one");
+      }
+  }
+  std::optional<Address> parse_quietly(const std::string& text) const {  // what is wrong with it has been said
+    auto parsed = Address::parse(text.find('@') == text.npos ? text + "@" + made_->default_domain_ : text);
+    return parsed ? std::optional(*std::move(parsed)) : std::nullopt;
   }
 
   std::string most_common_hash() const {

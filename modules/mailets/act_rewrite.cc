@@ -39,7 +39,20 @@ class AddressMap {
     return std::nullopt;
   }
 
+  /// Every address that stands on the right.
+  std::vector<Address> targets() const {
+    std::vector<Address> out;
+    for (const auto& [from, to] : addresses_) out.push_back(to);
+    for (const auto& [from, to] : domains_)
+      if (const auto* address = std::get_if<Address>(&to)) out.push_back(*address);
+    std::erase_if(out, [this](const Address& one) { return leads_on(one); });
+    return out;
+  }
+
  private:
+  bool leads_on(const Address& one) const {
+    return addresses_.contains(to_lower(one.to_string())) || domains_.contains(one.domain().ascii());
+  }
   std::map<std::string, Address> addresses_;
   std::map<std::string, Target> domains_;
 };
@@ -48,6 +61,7 @@ class Rewrite final : public Action {
  public:
   explicit Rewrite(AddressMap map) : map_(std::move(map)) {}
   std::string name() const override { return "rewrite"; }
+  std::vector<Address> rewrites_to() const override { return map_.targets(); }
 
   Done run(RuleCall call) override {
     struct Change {

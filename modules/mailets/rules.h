@@ -109,6 +109,10 @@ class Fixed final : public Action {
   Done run(RuleCall) override { return Done::ready(result_); }
   bool is_final() const override { return final_; }
   std::string goes_to() const override { return result_.pipeline; }
+  std::string gateway() const override {
+    const auto found = result_.step.options.find("gateway");
+    return found == result_.step.options.end() ? std::string() : found->second;
+  }
   std::string name() const override { return name_; }
 
  private:

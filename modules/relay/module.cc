@@ -31,6 +31,12 @@ class RelayTransport final : public Transport {
     return route && !route->settings.to.empty() ? route->settings.name : to.domain().to_string();
   }
 
+  std::vector<std::string> route_names(const Config& config) const override {
+    std::vector<std::string> names;
+    for (const RouteSettings& one : config.get<DeliverySettings>().routes) names.push_back(one.name);
+    return names;
+  }
+
   std::shared_ptr<const Outbound> outbound;  // from prepare on
 };
 
