@@ -86,6 +86,7 @@ int hold(lua_State* L) {
       return luaL_argerror(L, 1, "a duration such as \"10m\", at most 30 days");
     verdict.hold = *duration;
   }
+  if (!lua_isnoneornil(L, 2)) verdict.reason = check_text(L, 2);
   return push_verdict(L, std::move(verdict));
 }
 

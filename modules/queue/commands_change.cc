@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "commands.h"
+#include "marks.h"
 #include "selection.h"
 
 namespace postern::queue {
@@ -90,23 +91,34 @@ Seed seed_for(const MessageReader& message, WallTime now) {
   return {.id = message.info().id, .due = now, .label = message.info().label, .forced = true, .unsettled = true};
 }
 
-/// Quarantined recipients get a route mark, which tells the shard that they may go; then the hold is lifted.
+/// Quarantined recipients get a route mark, which tells the shard that they may go, and so do those that hooks hold
+/// back; then the hold is lifted.
 Task<Result<Json>> release_one(QueueService& queue, const ControlRequest&, MessageReader& message) {
   Executor& executor = co_await this_executor();
-  const MessageId id = message.info().id;
-  if (!held_now(message.info(), executor.wall())) co_return fault("queue.not_held", "the message is not held");
+  const MessageInfo info = message.info();
+  const bool held = held_now(info, executor.wall());
   auto plan = Plan::decode(message.plan());
   if (!plan) co_return std::unexpected(plan.error());
-  for (const PlanStep& step : plan->steps) {
-    if (step.kind != PlanStep::Kind::kQuarantine) continue;
+  std::vector<RouteMark> marks;
+  for (const RecipientInfo& one : info.recipients) marks.push_back(RouteMark::of(one.route));
+  std::vector<bool> changed(marks.size());
+  for (std::size_t i = 0; i < marks.size(); ++i)
+    if (hook_hold(info.recipients[i], executor.wall())) changed[i] = marks[i].let_go = true;
+  if (!held && std::ranges::find(changed, true) == changed.end())
+    co_return fault("queue.not_held", "the message is not held");
+  for (const PlanStep& step : plan->steps)
     for (const std::uint32_t one : step.recipients)
-      if (auto routed = co_await queue.spool().route(executor, id, one, "released"); !routed)
+      if (held && step.kind == PlanStep::Kind::kQuarantine && one < marks.size())
+        changed[one] = marks[one].released = true;
+  for (std::uint32_t i = 0; i < marks.size(); ++i)
+    if (changed[i])
+      if (auto routed = co_await queue.spool().route(executor, info.id, i, marks[i].text()); !routed)
         co_return std::unexpected(routed.error());
-  }
-  auto released = co_await queue.spool().hold(executor, id, WallTime{}, {});
-  if (!released) co_return std::unexpected(released.error());
+  if (held)
+    if (auto released = co_await queue.spool().hold(executor, info.id, WallTime{}, {}); !released)
+      co_return std::unexpected(released.error());
   co_await queue.renew(seed_for(message, executor.wall()));
-  co_return Json{{"id", id.to_string()}, {"released", true}};
+  co_return Json{{"id", info.id.to_string()}, {"released", true}};
 }
 
 Task<Result<Json>> reroute_one(QueueService& queue, const ControlRequest& request, MessageReader& message) {
@@ -121,7 +133,9 @@ Task<Result<Json>> reroute_one(QueueService& queue, const ControlRequest& reques
     for (const std::uint32_t one : step.recipients) {
       if (one >= message.info().recipients.size() || message.info().recipients[one].state == RecipientState::kDone)
         continue;
-      auto routed = co_await queue.spool().route(executor, id, one, to.empty() ? "" : "gateway " + to);
+      RouteMark mark = RouteMark::of(message.info().recipients[one].route);
+      mark.gateway = to;
+      auto routed = co_await queue.spool().route(executor, id, one, mark.text());
       if (!routed) co_return std::unexpected(routed.error());
       ++rerouted;
     }

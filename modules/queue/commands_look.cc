@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "commands.h"
+#include "marks.h"
 #include "postern/text.h"
 #include "selection.h"
 
@@ -54,7 +55,7 @@ Json list_row(const MessageInfo& info, WallTime now) {
   return {{"id", info.id.to_string()},
           {"age", age_of(info.id, now)},
           {"size", info.size},
-          {"state", held ? "held" : "waiting"},
+          {"state", held || held_by_hooks(info, now) ? "held" : "waiting"},
           {"recipients", left},
           {"attempts", attempts},
           {"next", time_text(held ? *info.held_until : next)},
@@ -78,6 +79,26 @@ void add_wishes(Json& row, const Envelope& envelope) {
   if (envelope.deliver_by) row["by"] = time_text(envelope.deliver_by->when);
 }
 
+/// Where a recipient stands; the keys that are filled in later keep their places.
+Json standing_row(const MessageInfo& info, std::uint32_t recipient, WallTime now) {
+  const RecipientInfo& one = info.recipients[recipient];
+  const bool held = held_now(info, now);
+  const auto by_hook = held ? std::nullopt : hook_hold(one, now);
+  const bool waits = one.state == RecipientState::kWaiting;
+  Json row{{"recipient", ""},
+           {"sender", ""},
+           {"state", (held && waits) || by_hook ? "held" : state_word(one.state)},
+           {"step", ""},
+           {"to", ""},
+           {"attempts", one.attempts},
+           {"next", time_text(held ? *info.held_until : one.next_attempt)},
+           {"why", held    ? info.hold_reason
+                   : waits ? std::string(plain_note(one.note))
+                           : std::string()}};
+  if (by_hook) row["since"] = time_text(by_hook->since);
+  return row;
+}
+
 /// What is queued for one destination.
 struct Pile {
   std::uint64_t messages = 0, recipients = 0, held = 0, bytes = 0;
@@ -87,14 +108,14 @@ struct Pile {
   void add(const MessageInfo& info, WallTime now) {
     ++messages;
     bytes += info.size;
-    if (held_now(info, now)) ++held;
+    if (held_now(info, now) || held_by_hooks(info, now)) ++held;
     if (!oldest) oldest = info.id;  // the list is in their order
     for (const RecipientInfo& one : info.recipients) {
       if (one.state == RecipientState::kDone) continue;
       ++recipients;
       if (one.attempts == 0 || one.next_attempt <= reply_next) continue;
       reply_next = one.next_attempt;
-      reply = one.note;
+      reply = plain_note(one.note);
     }
   }
 };
@@ -139,22 +160,14 @@ Task<Result<void>> show_command(QueueService& queue, ControlRequest request, Con
   auto plan = Plan::decode(reader->plan());
   if (!plan) co_return std::unexpected(plan.error());
   const MessageInfo info = reader->info();
-  const bool held = held_now(info, executor.wall());
   for (std::uint32_t i = 0; i < info.recipients.size() && i < envelope->recipients.size(); ++i) {
-    const RecipientInfo& one = info.recipients[i];
+    Json row = standing_row(info, i, executor.wall());
     std::string target;
     const std::string_view step = step_word(*plan, i, target);
-    const bool waits = one.state == RecipientState::kWaiting;
-    Json row{{"recipient", envelope->recipients[i].address.to_string()},
-             {"sender", envelope->sender.path()},
-             {"state", held && waits ? "held" : state_word(one.state)},
-             {"step", step},
-             {"to", one.route.empty() ? target : one.route},
-             {"attempts", one.attempts},
-             {"next", time_text(held ? *info.held_until : one.next_attempt)},
-             {"why", held    ? info.hold_reason
-                     : waits ? one.note
-                             : ""}};
+    row["recipient"] = envelope->recipients[i].address.to_string();
+    row["sender"] = envelope->sender.path();
+    row["step"] = step;
+    row["to"] = info.recipients[i].route.empty() ? target : info.recipients[i].route;
     add_wishes(row, *envelope);
     co_await rows.row(text(row));
   }

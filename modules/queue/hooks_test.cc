@@ -1,7 +1,7 @@
 // What rules are asked and told of mail under way.
 #include <functional>
 
-#include "fixture_for_tests.h"
+#include "desk_for_tests.h"
 #include "postern/queue_event.h"
 
 namespace postern::queue {
@@ -154,6 +154,62 @@ TEST_CASE("a hook at attempt puts mail off, by a time or by the schedule, and re
   world.sim.run_for(1min);
   CHECK(world.teller.count(Outcome::Kind::kFailed) == 1);
   CHECK(world.queued().empty());
+}
+
+TEST_CASE("who is held back at attempt is shown as held, since when and why, also after a restart, and can be let go") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kAttempt};
+  world.hooks.answer = [](QueueEvent&) {
+    Verdict verdict = hold_for(1h);
+    verdict.reason = "not at night";
+    verdict.rule = "night.lua:3";
+    return verdict;
+  };
+  const std::string id = world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})}).to_string();
+  world.sim.run_for(1s);
+  const auto shown = [&world, &id] {
+    Desk desk(world);
+    return desk.ask("queue.show", {{"id", id}}).at(0);
+  };
+  const std::string first = shown();
+  CHECK(first.find("\"state\":\"held\"") != std::string::npos);
+  CHECK(first.find("\"why\":\"hook night.lua:3: not at night\"") != std::string::npos);
+  const auto since = [](const std::string& row) { return row.substr(row.find("\"since\":\"")); };
+  REQUIRE(first.find("\"since\":\"20") != std::string::npos);
+  world.stop();
+  world.start();
+  world.sim.run_for(130min);  // asked again, twice: it has been held since the first time
+  CHECK(world.hooks.count("attempt") == 3);
+  CHECK(since(shown()) == since(first));
+  Desk desk(world);
+  CHECK(desk.ask("queue.list", {{"query", "held"}}).size() == 1);
+  CHECK(desk.ask("queue.list", {{"query", "waiting"}}).empty());
+  CHECK(world.out.attempts == 0);
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.hooks.count("attempt") == 3);
+  CHECK(world.out.sent == std::vector<std::string>{"far.example"});
+}
+
+TEST_CASE("a hold at route is let go as well, and what goes wrong after it is a wait like any other") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kRoute};
+  world.hooks.answer = [](QueueEvent&) { return hold_for(24h); };
+  world.out.answer = [](const AttemptRequest&, std::uint32_t one) {
+    return deferred(one, "mx.far.example", {451, "4.2.0", "busy"});
+  };
+  const std::string id = world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})}).to_string();
+  world.sim.run_for(1s);
+  Desk desk(world);
+  CHECK(desk.ask("queue.list").at(0).find("\"state\":\"held\"") != std::string::npos);
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.out.attempts == 1);
+  const std::string row = desk.ask("queue.show", {{"id", id}}).at(0);
+  CHECK(row.find("\"state\":\"waiting\"") != std::string::npos);
+  CHECK(row.find("busy") != std::string::npos);
+  CHECK(row.find("since") == std::string::npos);
+  CHECK(desk.ask("queue.release", {{"id", id}}) == Answer{"queue.not_held"});
 }
 
 TEST_CASE("a route that cannot be found waits, and is asked for again") {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "marks.h"
 #include "postern/pipeline.h"
 #include "postern/spool.h"
 #include "postern/transport.h"
@@ -23,11 +24,6 @@ namespace postern::queue {
 
 struct Item;
 
-/// What the note of an attempt mark begins with once all of the message has left and no answer came.
-inline constexpr std::string_view kMaybeSent = "maybe sent; ";
-/// And what it begins with, before that, while the warning of the delay is still to be sent.
-inline constexpr std::string_view kWarningOwed = "warning owed; ";
-
 /// Where one recipient stands, as far as the queue needs it.
 struct Standing {
   RecipientState state = RecipientState::kWaiting;
@@ -35,7 +31,9 @@ struct Standing {
   bool ended = false;       ///< given up, or served; its sender is to be told, and then it is done
   bool served = false;      ///< with `ended`: it got its mail
   bool maybe_sent = false;  ///< all of it left once, and no answer came: a failure must say so
+  bool let_go = false;      ///< an administrator released it: no hook holds it back any more
   WallTime next{};
+  WallTime held_since{};  ///< a hook has held it back since then, when it was last asked
 };
 
 /// Recipients of one relay step that have the same next hop.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "marks.h"
 #include "postern/schema.h"
 #include "postern/text.h"
 
@@ -63,10 +64,20 @@ bool held_now(const MessageInfo& info, WallTime now) {
   return info.held_until && *info.held_until > now;
 }
 
+bool held_by_hooks(const MessageInfo& info, WallTime now) {
+  bool any = false;
+  for (const RecipientInfo& one : info.recipients) {
+    if (one.state == RecipientState::kDone) continue;
+    if (!hook_hold(one, now)) return false;
+    any = true;
+  }
+  return any;
+}
+
 std::string reason_of(const MessageInfo& info, WallTime now) {
   if (held_now(info, now)) return info.hold_reason;
   for (const RecipientInfo& one : info.recipients)
-    if (one.state == RecipientState::kWaiting && !one.note.empty()) return one.note;
+    if (one.state == RecipientState::kWaiting && !one.note.empty()) return std::string(plain_note(one.note));
   return {};
 }
 
@@ -113,7 +124,7 @@ bool Selection::everything() const {
 
 std::optional<bool> Selection::matches(const MessageInfo& info, WallTime now) const {
   if (id && info.id != *id) return false;
-  if (held && held_now(info, now) != *held) return false;
+  if (held && (held_now(info, now) || held_by_hooks(info, now)) != *held) return false;
   if (older && now - info.id.arrival() < *older) return false;
   if (attempts && std::ranges::none_of(info.recipients, [&](const auto& one) { return one.attempts >= *attempts; }))
     return false;

@@ -37,6 +37,8 @@ struct Selection {
 };
 
 bool held_now(const MessageInfo& info, WallTime now);
+/// Whether hooks hold back everything of it that waits.
+bool held_by_hooks(const MessageInfo& info, WallTime now);
 /// The reason of the first recipient that waits.
 std::string reason_of(const MessageInfo& info, WallTime now);
 /// Whether `text` is what `pattern` says; "*" stands for anything, letters count in any case.

@@ -93,6 +93,7 @@ struct Failure {
   std::optional<Duration> retry_after = {};
   bool attempted = true;
   bool reply_lost = false;
+  bool held = false;  ///< by a hook, whose words the note is: a mark tells of it though nothing was tried
   static Failure of(const Fault& fault);
 };
 
@@ -237,7 +238,7 @@ class Shard final : private TimerNode {
   using PutOff = std::vector<std::pair<std::size_t, Verdict>>;  ///< steps of a plan
   bool hooked(Stage stage) const { return parts_.policy != nullptr && parts_.policy->has_hooks(stage); }
   Task<PutOff> ask_route(MessageId id, Active* active);
-  Task<bool> may_attempt(Item& item, const Recipients& who, std::uint32_t destination);
+  Task<Recipients> may_attempt(Item& item, Recipients who, std::uint32_t destination);
   void obey(Item& item, const Recipients& who, const Verdict& verdict, const Route& route);
   void tell_hooks(std::unique_ptr<Notice> notice);
   Task<void> run_notice(std::unique_ptr<Notice> notice);

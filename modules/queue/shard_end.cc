@@ -137,9 +137,14 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
       told.push_back(one);
       earliest = std::min(earliest, *next);
     }
-    if (placed || (!failure.attempted && !warn)) continue;
+    if (placed || (!failure.attempted && !warn && !failure.held)) continue;
     active.noted = true;
-    std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) + failure.note;
+    if (!failure.held)
+      standing.held_since = {};
+    else if (standing.held_since == WallTime{})
+      standing.held_since = now;
+    std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) +
+                       (failure.held ? HookHold{standing.held_since, failure.note}.note() : failure.note);
     if (active.owes_warning(one)) {
       active.warned[one] = note;
       note.insert(0, kWarningOwed);
@@ -172,9 +177,7 @@ void Shard::owed_warnings(Item& item, const MessageReader& reader) {
     const RecipientInfo& info = reader.info().recipients[one];
     if (info.state != RecipientState::kWaiting || !info.note.starts_with(kWarningOwed)) continue;
     std::string note = info.note.substr(kWarningOwed.size());
-    std::string_view words = note;
-    if (words.starts_with(kMaybeSent)) words.remove_prefix(kMaybeSent.size());
-    warn_of_delay(item, one, {.reply = {451, "4.4.7", std::string(words)}, .host = {}, .note = {}}, when);
+    warn_of_delay(item, one, {.reply = {451, "4.4.7", std::string(plain_note(note))}, .host = {}, .note = {}}, when);
     if (active.owes_warning(one)) active.warned[one] = std::move(note);
   }
 }

@@ -79,20 +79,27 @@ Task<Shard::PutOff> Shard::ask_route(MessageId id, Active* active) {
                                   : active->envelope.recipients[who.front()].address.domain().to_string();
     const auto before = asked.event.options;
     Verdict verdict = co_await parts_.policy->queue_event(asked.event);
-    if (verdict.decided()) put_off.emplace_back(number, std::move(verdict));
+    const bool let_go = verdict.kind == Verdict::Kind::kHold &&
+                        std::ranges::all_of(who, [&](std::uint32_t one) { return active->recipients[one].let_go; });
+    if (verdict.decided() && !let_go) put_off.emplace_back(number, std::move(verdict));
     if (asked.event.options != before) take_route(step, asked.event.options);
   }
   co_return put_off;
 }
 
-/// Whether an attempt may be made now; if not, when the next one is has been noted.
-Task<bool> Shard::may_attempt(Item& item, const Recipients& who, std::uint32_t destination) {
-  Notice asked(Stage::kAttempt, item.id, *item.active, who);
+/// Those to whom an attempt may be made now; of the others it has been noted when the next one is. About those whom an
+/// administrator let go nobody is asked.
+Task<Shard::Recipients> Shard::may_attempt(Item& item, Recipients who, std::uint32_t destination) {
+  Recipients questioned;
+  Recipients let_go;
+  for (const std::uint32_t one : who) (item.active->recipients[one].let_go ? let_go : questioned).push_back(one);
+  if (questioned.empty()) co_return who;
+  Notice asked(Stage::kAttempt, item.id, *item.active, questioned);
   asked.event.destination = destinations_.at(destination).name;
   const Verdict verdict = co_await parts_.policy->queue_event(asked.event);
-  if (!verdict.decided() || verdict.kind == Verdict::Kind::kAccept) co_return true;
-  obey(item, who, verdict, *destinations_.at(destination).route);
-  co_return false;
+  if (!verdict.decided() || verdict.kind == Verdict::Kind::kAccept) co_return who;
+  obey(item, questioned, verdict, *destinations_.at(destination).route);
+  co_return let_go;
 }
 
 /// What a hook wants of recipients that were about to be sent to. What is neither time nor a refusal makes no sense
@@ -114,6 +121,8 @@ void Shard::obey(Item& item, const Recipients& who, const Verdict& verdict, cons
   failure.note = fmt::format("hook {}: {}", verdict.rule, failure.reply.text);
   if (verdict.kind == Verdict::Kind::kHold) {
     failure.attempted = false;
+    failure.held = true;
+    failure.note = fmt::format("hook {}: {}", verdict.rule, verdict.reason.empty() ? "held back" : verdict.reason);
     failure.retry_after = std::max(verdict.hold, kLeastHold);
   }
   defer(item, who, failure, route);

@@ -55,7 +55,7 @@ Task<std::optional<Fault>> Shard::relay(Item& item, const PlanStep& step, Recipi
   }
   Active& active = *item.active;
   if (hooked(Stage::kAttempt)) {
-    if (!co_await may_attempt(item, who, destination)) co_return std::nullopt;
+    who = co_await may_attempt(item, std::move(who), destination);
     std::erase_if(who, [&](std::uint32_t one) { return active.done(one) || active.recipients[one].ended; });
     if (item.stopped() || who.empty()) co_return std::nullopt;
   }

@@ -10,11 +10,10 @@ namespace postern::queue {
 
 namespace {
 
-constexpr Duration kSpoolPause = 5s;      // before a message is read again that the spool could not read just now
-constexpr int kTogether = 32;             // the part of a wait within which recipients are due together
-constexpr Duration kTogetherMost = 1min;  // but not more
-constexpr std::string_view kGateway = "gateway ";  // of a route mark: an administrator's choice
-constexpr std::uint32_t kNobody = ~0U - 1;         // a recipient that no message has: its mark changes nothing
+constexpr Duration kSpoolPause = 5s;        // before a message is read again that the spool could not read just now
+constexpr int kTogether = 32;               // the part of a wait within which recipients are due together
+constexpr Duration kTogetherMost = 1min;    // but not more
+constexpr std::uint32_t kNobody = ~0U - 1;  // a recipient that no message has: its mark changes nothing
 
 Result<std::unique_ptr<Active>> active_from(const MessageReader& reader, const Teller* teller) {
   auto envelope = Envelope::decode(reader.envelope());
@@ -34,10 +33,11 @@ Result<std::unique_ptr<Active>> active_from(const MessageReader& reader, const T
     const bool maybe_sent = from.state == RecipientState::kDotSent || note.starts_with(kMaybeSent);
     Standing& standing = active->recipients.emplace_back();
     standing = {.state = from.state, .attempts = from.attempts, .maybe_sent = maybe_sent, .next = from.next_attempt};
-    if (from.route.starts_with(kGateway))
-      active->reroutes.emplace(i, from.route.substr(kGateway.size()));
-    else if (!from.route.empty())
-      active->released.push_back(i);
+    if (const auto held = HookHold::of(from.note)) standing.held_since = held->since;
+    RouteMark mark = RouteMark::of(from.route);
+    standing.let_go = mark.let_go;
+    if (mark.released) active->released.push_back(i);
+    if (!mark.gateway.empty()) active->reroutes.emplace(i, std::move(mark.gateway));
     auto outcome = teller == nullptr ? std::nullopt : teller->half_told(i, from);
     if (outcome) {
       standing.state = RecipientState::kWaiting;
