@@ -194,7 +194,8 @@ PipelinePolicy::Settled PipelinePolicy::make_settled(PolicyWorker& worker, const
                                                         .draft = std::move(mail.draft),
                                                         .decision = {},
                                                         .rule = mail.rule,
-                                                        .why = mail.why});
+                                                        .why = mail.why,
+                                                        .once = mail.once});
   made->transaction->draft = &made->draft;
   made->transaction->size = made->draft.size();
   made->transaction->received_count = count_received(made->draft);

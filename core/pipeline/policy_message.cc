@@ -7,6 +7,7 @@
 
 #include "core/pipeline/archive.h"
 #include "core/pipeline/brought.h"
+#include "core/pipeline/once.h"
 #include "core/pipeline/policy.h"
 #include "core/pipeline/root_run.h"
 
@@ -294,7 +295,11 @@ Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft d
   // Before this one, so that its 250 speaks for all. A fault keeps back what comes after it, this one too: the client
   // tries again, and what was written already may then come twice. Better that than a loss.
   for (const Settled& one : transaction.settled) {
+    std::optional<OnceClaim> once;
+    if (one->once) once.emplace(worker, *one->once, transaction.trail);
+    if (once && !co_await once->take()) continue;
     auto written = co_await commit(*one->transaction, std::move(one->draft), one->decision);
+    if (once) co_await once->end(written.has_value());
     if (!written) co_return written;
     brought_.add(executor.index());
   }

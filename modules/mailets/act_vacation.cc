@@ -1,8 +1,9 @@
 // vacation: answers for those who are away (RFC 3834, RFC 5230 §4).
 //
 // An answer goes to the envelope's sender, at most once in `days` for each recipient, sender and text; the store of
-// [pipeline] kv remembers. It is one counter that expires, so that two mails at once make one answer. Where there is no
-// store, or it fails, nobody is answered: an answer too few is forgiven, a storm is not.
+// [pipeline] kv remembers. Here it is only asked; what counts is the answer's own commit (BroughtMail::once), so that a
+// mail that is refused after this rule, or fails, has silenced nothing, and two mails at once make one answer. Where
+// there is no store, or it fails, nobody is answered: an answer too few is forgiven, a storm is not.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -51,8 +52,10 @@ class Vacation final : public Action {
                                   fmt::format("no for {}: {}", recipient_address(call, i).to_string(), *why));
         continue;
       }
-      if (!co_await is_first(call, i, text)) continue;
-      if (auto brought = co_await answer(call, i, text); !brought) co_return std::unexpected(brought.error());
+      auto once = once_of(call, i, text);
+      if (!co_await is_first(call, once)) continue;
+      if (auto brought = co_await answer(call, i, text, std::move(once)); !brought)
+        co_return std::unexpected(brought.error());
     }
     co_return ActionResult{};
   }
@@ -94,20 +97,27 @@ class Vacation final : public Action {
     return std::nullopt;
   }
 
-  Task<bool> is_first(RuleCall call, std::size_t recipient, std::string text) const {
-    KeyValueRequest request;
-    request.kind = KeyValueRequest::Kind::kIncrement;
-    std::string key = fmt::format("vacation/{}/{}/{}", to_lower(recipient_address(call, recipient).to_string()),
-                                  digest(text), to_lower(call.transaction.envelope.sender.to_string()));
-    if (key.size() > KeyValueStore::kMaxKey) key.resize(KeyValueStore::kMaxKey);
-    request.key = std::move(key);
-    request.expiry = std::chrono::hours(24) * terms_.days;
-    auto reply = co_await call.effects.kv("", std::move(request));
+  /// What is counted when the answer is committed.
+  std::shared_ptr<const KeyValueRequest> once_of(const RuleCall& call, std::size_t recipient,
+                                                 const std::string& text) const {
+    auto once = std::make_shared<KeyValueRequest>();
+    once->kind = KeyValueRequest::Kind::kIncrement;
+    once->key = fmt::format("vacation/{}/{}/{}", to_lower(recipient_address(call, recipient).to_string()), digest(text),
+                            to_lower(call.transaction.envelope.sender.to_string()));
+    if (once->key.size() > KeyValueStore::kMaxKey) once->key.resize(KeyValueStore::kMaxKey);
+    once->expiry = std::chrono::hours(24) * terms_.days;
+    return once;
+  }
+
+  static Task<bool> is_first(RuleCall call, std::shared_ptr<const KeyValueRequest> once) {
+    for (const BroughtMail& other : call.transaction.brought)
+      if (other.once && other.once->key == once->key) co_return false;  // by another rule for this very mail
+    auto reply = co_await call.effects.kv("", {.kind = KeyValueRequest::Kind::kGet, .key = once->key});
     if (!reply) {
       call.effects.trail().error(call.stage, "vacation", "nobody is answered: " + reply.error().code);
       co_return false;
     }
-    co_return reply->number == 1;
+    co_return !reply->value;
   }
 
   /// FNV-1a of 32 bits: another text is another answer. Keys outlive a release, so postern/hash.h is not for them.
@@ -117,7 +127,8 @@ class Vacation final : public Action {
     return fmt::format("{:08x}", sum);
   }
 
-  Task<Result<void>> answer(RuleCall call, std::size_t recipient, std::string text) const {
+  Task<Result<void>> answer(RuleCall call, std::size_t recipient, std::string text,
+                            std::shared_ptr<const KeyValueRequest> once) const {
     Notice notice;
     notice.from = terms_.from.value_or(recipient_address(call, recipient));
     notice.from_name = terms_.from_name;
@@ -130,7 +141,7 @@ class Vacation final : public Action {
     auto draft = co_await write_notice(call, std::move(notice));
     if (!draft) co_return std::unexpected(std::move(draft).error());
     bring_notice(call, std::move(*draft), to,
-                 fmt::format("vacation of {}", recipient_address(call, recipient).to_string()), false);
+                 fmt::format("vacation of {}", recipient_address(call, recipient).to_string()), false, std::move(once));
     co_return Result<void>();
   }
 

@@ -199,9 +199,15 @@ Task<Result<Draft>> write_notice(RuleCall call, Notice notice) {
   co_return draft;
 }
 
-void bring_notice(const RuleCall& call, Draft draft, const Address& to, std::string why, bool fixed) {
-  BroughtMail mail{
-      .envelope = {}, .draft = std::move(draft), .rule = {}, .why = std::move(why), .fixed_recipients = fixed};
+void bring_notice(const RuleCall& call, Draft draft, const Address& to, std::string why, bool fixed,
+                  std::shared_ptr<const KeyValueRequest> once) {
+  BroughtMail mail{.envelope = {},
+                   .draft = std::move(draft),
+                   .rule = {},
+                   .why = std::move(why),
+                   .fixed_recipients = fixed,
+                   .notes = {},
+                   .once = std::move(once)};
   mail.envelope.recipients.emplace_back().address = to;
   mail.envelope.recipients.back().notify = kNotifyNever;
   mail.envelope.smtputf8 = to.needs_smtputf8();

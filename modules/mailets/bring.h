@@ -62,8 +62,9 @@ inline constexpr std::uint64_t kMaxAttached = 1 << 20;  ///< octets of a message
 /// Writes a notice about the message of `call`.
 Task<Result<Draft>> write_notice(RuleCall call, Notice notice);
 
-/// Puts a notice among the mails to be brought in: null sender, one recipient.
-void bring_notice(const RuleCall& call, Draft draft, const Address& to, std::string why, bool fixed);
+/// Puts a notice among the mails to be brought in: null sender, one recipient. `once`: BroughtMail::once.
+void bring_notice(const RuleCall& call, Draft draft, const Address& to, std::string why, bool fixed,
+                  std::shared_ptr<const KeyValueRequest> once = {});
 
 /// Why a program must not answer this mail (RFC 3834 §2, RFC 5230 §4.6): "its sender is null"; nothing when it may.
 std::optional<std::string> no_answer_to(const RuleCall& call);

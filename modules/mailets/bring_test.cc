@@ -221,11 +221,22 @@ TEST_CASE("vacation answers once, for those whom the mail names") {
   CHECK(header.value("References") == "<2@x>");
   CHECK(text.ends_with("\r\n\r\nI am away.\r\nBob\r\n"));
   REQUIRE(m.effects.keys.size() == 1);
-  CHECK(m.effects.keys[0].expiry == std::chrono::hours(72));
+  CHECK(m.effects.keys[0].kind == KeyValueRequest::Kind::kGet);  // nothing is counted before the answer is committed
+  REQUIRE(answer.once);
+  CHECK(answer.once->expiry == std::chrono::hours(72));
+  CHECK(answer.once->key == m.effects.keys[0].key);
   REQUIRE(m.act("vacation", away()));
   CHECK(m.mail.brought.size() == 1);
   REQUIRE(m.act("vacation", table({{"text", value("another text")}})));
   CHECK(m.mail.brought.size() == 2);
+  const std::string key = m.mail.brought[0].once->key;
+  m.mail.brought.clear();  // as if that mail had come to nothing, and is tried again
+  REQUIRE(m.act("vacation", away()));
+  CHECK(m.mail.brought.size() == 1);
+  m.mail.brought.clear();
+  m.effects.counted[key] = 1;  // or to its commit
+  REQUIRE(m.act("vacation", away()));
+  CHECK(m.mail.brought.empty());
 }
 
 TEST_CASE("vacation answers for other addresses of a recipient, and with the text of their note") {

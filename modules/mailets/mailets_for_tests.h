@@ -79,6 +79,8 @@ class TestEffects final : public Effects {
     keys.push_back(request);
     KeyValueReply reply;
     if (request.kind == KeyValueRequest::Kind::kIncrement) reply.number = counted[request.key] += request.by;
+    if (request.kind == KeyValueRequest::Kind::kGet && counted.contains(request.key))
+      reply.value = std::to_string(counted[request.key]);
     return Task<Result<KeyValueReply>>::ready(std::move(reply));
   }
   Task<Result<HttpResponse>> http(HttpRequest request) override {
