@@ -247,12 +247,13 @@ class TrailLog::Buffer final : private TimerNode, private Runnable {
     wake_within(kSummaryEvery);
   }
   bool spend(Instant now, std::uint64_t size) {
-    if (last_ == Instant{}) tokens_ = rate_;
-    const auto passed = last_ == Instant{} ? 0.0 : std::chrono::duration<double>(now - last_).count();
+    const auto rate = static_cast<double>(rate_);
+    const auto passed = last_ == Instant{} ? 1.0 : std::chrono::duration<double>(now - last_).count();
     last_ = now;
-    tokens_ = std::min<std::uint64_t>(rate_, tokens_ + static_cast<std::uint64_t>(passed * static_cast<double>(rate_)));
-    if (size > tokens_) return false;
-    tokens_ -= size;
+    tokens_ = std::min(rate, tokens_ + passed * rate);
+    // With many workers a second's part may be less than one record: a full bucket gives it, and is in debt after it.
+    if (tokens_ < std::min(static_cast<double>(size), rate)) return false;
+    tokens_ -= static_cast<double>(size);
     return true;
   }
   void wake_within(Duration time) {
@@ -275,7 +276,7 @@ class TrailLog::Buffer final : private TimerNode, private Runnable {
   Executor* executor_ = nullptr;
   std::uint64_t rate_;
   TrailQuota quota_;
-  std::uint64_t tokens_ = 0;
+  double tokens_ = 0;
   Instant last_{}, wakes_{};
   std::string filling_, writing_;
   std::uint64_t records_ = 0, writing_records_ = 0;

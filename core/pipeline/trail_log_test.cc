@@ -136,6 +136,39 @@ TEST_CASE("a clock that is set back takes no source's share away") {
   CHECK(quota.spend(source, 1e9 - 3590, 100));
 }
 
+TEST_CASE("a record larger than a source's burst is kept, and what comes after it waits until it is paid for") {
+  TrailQuota quota(64, 10, 100, 1);
+  const TrailSource source = TrailSource::of(*IpAddress::parse("192.0.2.1"));
+  CHECK(quota.spend(source, 0, 1000));
+  CHECK_FALSE(quota.spend(source, 85, 1));
+  CHECK(quota.spend(source, 95, 1));
+  CHECK_FALSE(quota.spend(source, 96, 1000));  // only a full bucket gives so much
+  CHECK(quota.spend(source, 110, 1000));
+}
+
+TEST_CASE("with many workers a record larger than one's part of a second is kept all the same") {
+  SimRuntime sim({.workers = 64});
+  Metrics metrics(64);
+  FaultEnv disk;
+  TrailSettings settings;
+  settings.rate = 256_KiB;
+  TrailLog log(settings, "/trail", disk, sim.make_lane("trail"), 64, metrics);
+  TrailRecord large;
+  large.when = sim.worker(0).wall();
+  large.session = "large";
+  large.client = "192.0.2.1";
+  large.trail.assign(20'000, 'x');
+  log.append(sim.worker(0), large);
+  log.append(sim.worker(0), large);
+  sim.run_for(1s);
+  CHECK(log.written() == 1);
+  CHECK(log.dropped() == 1);
+  sim.run_for(1min);
+  log.append(sim.worker(0), large);
+  sim.run_for(1s);
+  CHECK(log.written() >= 2);
+}
+
 TEST_CASE("trusted sources have no share of their own") {
   TrailSettings settings;
   settings.source_rate = 8_KiB;

@@ -51,7 +51,7 @@ bool TrailQuota::spend(const TrailSource& source, double now, std::uint64_t octe
   if (now > entry.last) entry.octets = std::min(burst_, entry.octets + (now - entry.last) * rate_);
   // A clock that was set back goes on from there, or the bucket would stay empty until the old time comes again.
   if (now > entry.last || entry.last - now > kClockStep) entry.last = now;
-  if (entry.octets < static_cast<double>(octets)) return false;
+  if (entry.octets < std::min(static_cast<double>(octets), burst_)) return false;
   entry.octets -= static_cast<double>(octets);
   return true;
 }

@@ -34,8 +34,9 @@ class TrailQuota {
 
   /// `rate`: octets a second; `seed`: so that strangers cannot choose who shares a set.
   TrailQuota(std::size_t sources, double rate, double burst, std::uint64_t seed);
-  /// Takes octets from a source's bucket; false when it has too few. `now` in seconds, from any beginning;
-  /// it may be set back.
+  /// Takes octets from a source's bucket; false when it has too few. A full one gives any number, and is in debt after
+  /// it: else a record larger than the burst would never be kept. `now` in seconds, from any beginning; it may be set
+  /// back.
   bool spend(const TrailSource& source, double now, std::uint64_t octets);
   /// Counts a record that was not kept.
   void count_dropped(const TrailSource& source, double now);
