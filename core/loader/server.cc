@@ -104,6 +104,7 @@ Result<void> Server::make_parts(bool check_only) {
                                                                .metrics = *metrics_,
                                                                .trails = trails_.get(),
                                                                .keep_accepted = config.get<TrailSettings>().accepted,
+                                                               .keep_silent = config.get<TrailSettings>().silent,
                                                                .services = &services_,
                                                                .archive = archive_.get(),
                                                                .precise_clock = &precise_now});

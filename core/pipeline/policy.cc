@@ -125,12 +125,9 @@ bool PipelinePolicy::trusts_proxy(const IpAddress& peer) const {
   return false;
 }
 
-Task<Verdict> PipelinePolicy::connect(SessionState& session) {
-  Executor& executor = co_await this_executor();
-  PolicyWorker& worker = here(executor);
-  session.executor = &executor;
-  const auto epoch = worker.epoch;
-  session.trail.start(executor.wall(), session.id, epoch->rules->hash);
+void PipelinePolicy::begin_trail(SessionState& session) {
+  Executor& executor = *session.executor;
+  session.trail.start(executor.wall(), session.id, here(executor).epoch->rules->hash);
   session.trail.fact(Stage::kConnect, "client", session.client.ip.to_string());
   if (session.proxy) session.trail.fact(Stage::kConnect, "proxy", session.proxy->to_string());
   if (!session.client.listener.empty()) session.trail.fact(Stage::kConnect, "listener", session.client.listener);
@@ -140,6 +137,14 @@ Task<Verdict> PipelinePolicy::connect(SessionState& session) {
   else if (!session.client.reverse_name.empty())
     session.trail.fact(Stage::kConnect, session.client.reverse_verified ? "name" : "claimed name",
                        session.client.reverse_name);
+}
+
+Task<Verdict> PipelinePolicy::connect(SessionState& session) {
+  Executor& executor = co_await this_executor();
+  PolicyWorker& worker = here(executor);
+  session.executor = &executor;
+  const auto epoch = worker.epoch;
+  begin_trail(session);
   if (!epoch->hooked(Stage::kConnect)) co_return Verdict{};
   co_return co_await run_hooks(worker, epoch, Stage::kConnect, session, nullptr, nullptr);
 }
@@ -180,6 +185,7 @@ Task<Verdict> PipelinePolicy::mail(Transaction& transaction) {
   const auto epoch = worker.epoch;
   SessionState& session = transaction.session;
   session.executor = &executor;
+  session.told = true;  // the mail's trail tells of it, whatever it comes to
   session.relay_network =
       classify(*epoch->gate, {session.client.ip, session.client.role, session.client.authenticated(), session.proxy}) ==
       ClientClass::kNetwork;
@@ -272,15 +278,20 @@ Task<void> PipelinePolicy::disconnect(SessionState& session) {
     static Task<void> run(PipelinePolicy* policy, SessionState* state) {
       Executor& executor = co_await this_executor();
       PolicyWorker& worker = policy->here(executor);
-      static_cast<void>(co_await policy->run_hooks(worker, worker.epoch, Stage::kDisconnect, *state, nullptr, nullptr));
+      if (worker.epoch->hooked(Stage::kDisconnect))
+        static_cast<void>(
+            co_await policy->run_hooks(worker, worker.epoch, Stage::kDisconnect, *state, nullptr, nullptr));
+      if (!state->told && policy->options_.keep_silent) policy->refused(*state, nullptr, "left before MAIL");
     }
   };
   return Disconnect::run(this, &session);
 }
 
 void PipelinePolicy::refused(SessionState& session, Transaction* transaction, std::string_view why) {
+  session.told = true;
   if (!options_.trails || !session.executor) return;
   Trail& trail = transaction ? transaction->trail : session.trail;
+  if (trail.empty()) begin_trail(session);  // it was refused before anybody was asked
   TrailRecord record;
   record.when = session.executor->wall();
   record.session = session.id;

@@ -39,6 +39,7 @@ class PipelinePolicy final : public Policy {
     Metrics& metrics;
     TrailLog* trails = nullptr;            ///< nothing: trails of refused mail are not kept
     bool keep_accepted = true;             ///< [trail] accepted
+    bool keep_silent = false;              ///< [trail] silent
     const Services* services = nullptr;    ///< of databases, kv stores and the spool, for rules that ask
     Archive* archive = nullptr;            ///< nothing: no copies of messages are kept
     Instant (*precise_clock)() = nullptr;  ///< `std::chrono::steady_clock::now` in a server; see PolicyWorker
@@ -66,7 +67,8 @@ class PipelinePolicy final : public Policy {
                                               1U << static_cast<unsigned>(Stage::kDeferred) |
                                               1U << static_cast<unsigned>(Stage::kBounced);
   bool has_hooks(Stage stage) const override {
-    const std::uint32_t kept = options_.trails && options_.keep_accepted ? kQueueEnds : 0;
+    std::uint32_t kept = options_.trails && options_.keep_accepted ? kQueueEnds : 0;
+    if (options_.trails && options_.keep_silent) kept |= 1U << static_cast<unsigned>(Stage::kDisconnect);
     return ((hooked_.load(std::memory_order_relaxed) | kept) >> static_cast<unsigned>(stage)) & 1;
   }
   void reverse_answered(SessionState& session, Transaction* transaction) override;
@@ -100,6 +102,7 @@ class PipelinePolicy final : public Policy {
   /// A mail that rules bring in, before it goes through "root".
   using Settled = std::shared_ptr<SettledMail>;
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
+  void begin_trail(SessionState& session);
   Task<Verdict> session_stage(SessionState& session, Stage stage);
   Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
                           SessionState& session, Transaction* transaction, const Recipient* recipient,

@@ -315,6 +315,37 @@ TEST_CASE("disconnect hooks all run, whatever they say, and no refusal is counte
   CHECK(world.metrics.render().find("postern_pipeline_hook_refusals_total{hook=\"first\"} 1") == std::string::npos);
 }
 
+TEST_CASE("a session that came to no mail leaves a trail when it was refused, and a silent one when that is wanted") {
+  for (const bool wanted : {false, true}) {
+    CAPTURE(wanted);
+    PolicyWorld world;
+    world.policy = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{
+        .workers = 1, .metrics = world.metrics, .trails = world.trails.get(), .keep_silent = wanted});
+    world.policy->attach(world.directory, &world.queue);
+    world.policy->start(world.sim.worker(0), world.dns, world.log.log());
+    world.install();
+    CHECK(world.policy->has_hooks(Stage::kDisconnect) == wanted);
+    Talk silent(world, "203.0.113.1");
+    silent.connect();
+    world.run(say_goodbye(world.policy.get(), &silent.session));
+    Talk early(world, "203.0.113.2");  // refused before anybody was asked
+    early.session.executor = &world.sim.worker(0);
+    world.policy->refused(early.session, nullptr, "You spoke before the greeting");
+    world.run(say_goodbye(world.policy.get(), &early.session));
+    Talk mails(world, "203.0.113.3");
+    mails.connect();
+    mails.from("alice@elsewhere.example");
+    world.run(say_goodbye(world.policy.get(), &mails.session));
+    world.sim.run_for(1s);
+    const auto of = [&world](const char* ip) { return find_trails(world.disk, "/trail", {.text = ip}).records; };
+    CHECK(of("203.0.113.1").size() == (wanted ? 1 : 0));
+    REQUIRE(of("203.0.113.2").size() == 1);
+    CHECK(of("203.0.113.2")[0].outcome == "You spoke before the greeting");
+    CHECK(render_story(of("203.0.113.2")[0]).find("client: 203.0.113.2") != std::string::npos);
+    CHECK(of("203.0.113.3").empty());  // its mail's trail comes with the mail's end
+  }
+}
+
 TEST_CASE("the name of a client is an answered question of the trail, at connect or when it came") {
   PolicyWorld world;
   world.install();

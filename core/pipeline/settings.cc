@@ -70,6 +70,10 @@ void describe(Schema<TrailSettings>& s) {
           "with the mail itself.");
   s.field("accepted", &TrailSettings::accepted,
           "Keep the trails of accepted mail here, too, after it has left the spool.");
+  s.field(
+      "silent", &TrailSettings::silent,
+      "Keep a trail of sessions that left before MAIL and were refused nothing, as port scans and monitors do. Those "
+      "that were refused anything leave one in any case: postern why tells of both by the client's address.");
   s.field("keep_bytes", &TrailSettings::keep_bytes, "The oldest trails go when all take more room than this.")
       .range(1_MiB, Size{1ULL << 40});
   s.field("keep_for", &TrailSettings::keep_for, "Trails older than this go.").range(1h, 24h * 3650);

@@ -38,6 +38,7 @@ void describe(Schema<RelaySettings>& schema);
 
 struct TrailSettings : Located {
   bool accepted = true;
+  bool silent = false;
   Size keep_bytes = 256_MiB;
   Duration keep_for = 24h * 14;
   Size segment = 8_MiB;

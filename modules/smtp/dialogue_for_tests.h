@@ -56,7 +56,10 @@ class FakePolicy final : public Policy {
   Task<Verdict> ehlo(SessionState& s) override { return Task<Verdict>::ready(at_ehlo ? at_ehlo(s) : Verdict{}); }
   Task<Verdict> starttls(SessionState&) override { return Task<Verdict>::ready({}); }
   Task<Verdict> auth(SessionState& s) override { return Task<Verdict>::ready(at_auth ? at_auth(s) : Verdict{}); }
-  Task<Verdict> mail(Transaction& t) override { return Task<Verdict>::ready(at_mail ? at_mail(t) : Verdict{}); }
+  Task<Verdict> mail(Transaction& t) override {
+    t.session.told = true;
+    return Task<Verdict>::ready(at_mail ? at_mail(t) : Verdict{});
+  }
   Task<Verdict> rcpt(Transaction& t, Recipient recipient) override {
     Verdict verdict = at_rcpt ? at_rcpt(t, recipient) : Verdict{};
     if (!verdict.refuses()) t.envelope.recipients.push_back(std::move(recipient));
@@ -76,7 +79,10 @@ class FakePolicy final : public Policy {
     named.push_back(s.client.reverse_name + (t ? " in mail" : ""));
   }
   Task<Result<MessageId>> commit(Transaction& t, Draft draft, const Decision&) override;
-  void refused(SessionState&, Transaction*, std::string_view why) override { refusals.emplace_back(why); }
+  void refused(SessionState& s, Transaction*, std::string_view why) override {
+    s.told = true;
+    refusals.emplace_back(why);
+  }
 
   static Decision all(const Transaction& t, const Reply& reply) {
     Decision decision;

@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstring>
 
@@ -73,7 +75,7 @@ Task<void> Session::run(std::unique_ptr<Session> self) {
   Context parting{session.context_.executor, nullptr};
   co_await Enter{end == End::kCancelled ? parting : session.context_};
   co_await session.part(end);
-  co_await session.farewell();
+  co_await session.farewell(end);
 }
 
 Task<void> Session::serve() {
@@ -251,8 +253,18 @@ Task<void> Session::linger() {
   }
 }
 
+/// Of a session that was refused something before it came to a mail: `postern why` finds it by its client's address.
+void Session::leave_trail(std::string_view why) {
+  state_.executor = &server_.executor();
+  policy().refused(state_, nullptr, why);
+}
+
 /// Hooks hear of the end once the client has gone: what they wait for keeps nobody waiting.
-Task<void> Session::farewell() {
+Task<void> Session::farewell(End end) {
+  if (!state_.told && end == End::kProtocol)
+    leave_trail("TLS failed");
+  else if (!state_.told && errors_ != 0)
+    leave_trail(fmt::format("left before MAIL; {} of {} commands were refused", errors_, commands_));
   if (!greeted_ || !policy().has_hooks(Stage::kDisconnect)) return Task<void>::ready();
   return last_hooks();
 }

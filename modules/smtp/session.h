@@ -67,7 +67,8 @@ class Session {
   void refuse(const Verdict& verdict, std::string_view stage, std::string_view recipient = {});
   void end_with(End end, std::string_view why);
   Task<void> part(End end);
-  Task<void> farewell();
+  void leave_trail(std::string_view why);
+  Task<void> farewell(End end);
   Task<void> last_hooks();
   Task<void> linger();
   void log_end(End end, std::string_view why) const;

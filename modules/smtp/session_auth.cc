@@ -37,6 +37,7 @@ Task<void> Session::on_starttls(Command) {
   const Verdict verdict = co_await policy().starttls(state_);
   if (verdict.refuses()) {
     refuse(verdict, "starttls");
+    leave_trail(verdict.reply.text);
     closing_ = true;
   }
 }
@@ -173,6 +174,7 @@ Task<void> Session::auth_ended(AuthOutcome outcome) {
   const Verdict verdict = co_await policy().auth(state_);
   if (verdict.refuses()) {
     state_.client.auth_user.clear();
+    leave_trail(verdict.reply.text);
     co_return refuse(verdict, "auth");
   }
   server_.log().info("smtp.authenticated", {{"session", state_.id},

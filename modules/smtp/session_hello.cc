@@ -98,11 +98,12 @@ Task<bool> Session::enter_limits() {
   if ((counts && !is_counted_) || busy || server_.draining()) {
     metrics().refused_connections.add(server_.worker());
     server_.log().info("smtp.connection-refused", {{"ip", state_.client.ip.to_string()}, {"busy", busy}});
+    const std::string_view words = counts && !is_counted_ ? replies::kTooManyConnections
+                                   : busy                 ? replies::kServerBusy
+                                                          : replies::kDraining;
+    if (words != replies::kDraining) leave_trail(trim(words.substr(words.find(' ', 4) + 1)));
     // Before a handshake there is nothing to say it in.
-    if (listener().tls_mode() != TlsMode::kImplicit)
-      say_last(counts && !is_counted_ ? replies::kTooManyConnections
-               : busy                 ? replies::kServerBusy
-                                      : replies::kDraining);
+    if (listener().tls_mode() != TlsMode::kImplicit) say_last(words);
     co_await flush();
     co_return false;
   }
@@ -117,6 +118,7 @@ Task<bool> Session::greet() {
       Verdict early = Verdict::reject(554, "5.5.1", "You spoke before the greeting");
       early.rule = "early-talker";
       refuse(early, "connect");
+      leave_trail(early.reply.text);
       co_await flush();
       co_return false;
     }
@@ -127,7 +129,7 @@ Task<bool> Session::greet() {
   if (listener().is_local()) state_.trail.fact(Stage::kConnect, "user", state_.client.auth_user);
   if (verdict.refuses()) {
     refuse(verdict, "connect");
-    policy().refused(state_, nullptr, verdict.reply.text);
+    leave_trail(verdict.reply.text);
     co_await flush();
     co_return false;
   }
@@ -189,7 +191,7 @@ Task<void> Session::hello(std::string name, Verb verb) {
   if (verdict.refuses()) {
     hello_ = false;
     refuse(verdict, "ehlo");
-    policy().refused(state_, nullptr, verdict.reply.text);
+    leave_trail(verdict.reply.text);
     co_return;
   }
   hello_ = true;
@@ -277,7 +279,7 @@ Task<void> Session::on_xclient(Command command) {
   const Verdict verdict = co_await policy().connect(state_);
   if (verdict.refuses()) {
     refuse(verdict, "connect");
-    policy().refused(state_, nullptr, verdict.reply.text);
+    leave_trail(verdict.reply.text);
     closing_ = true;
     co_return;
   }

@@ -10,6 +10,7 @@ TEST_CASE("who speaks before the greeting is refused") {
   Dialogue rude(house);
   rude.send("EHLO a.example");
   rude.expect(554).expect_end();
+  CHECK(house.policy.refusals == std::vector<std::string>{"You spoke before the greeting"});
   Dialogue polite(house);
   polite.expect_silence();
   house.sim.run_for(6s);
@@ -26,6 +27,29 @@ TEST_CASE("a hook may refuse a connection") {
   Dialogue talk(house);
   talk.expect(554, "listed").expect_end();
   CHECK(house.policy.refusals.size() == 1);
+}
+
+TEST_CASE("a session that was refused something before MAIL leaves one trail, and one that only looked in none") {
+  House house;
+  Dialogue scanner(house);
+  scanner.expect(220).send("GET / HTTP/1.1").expect(500).send("QUIT").expect(221).expect_end();
+  CHECK(house.policy.refusals == std::vector<std::string>{"left before MAIL; 1 of 2 commands were refused"});
+  Dialogue silent(house);
+  silent.expect(220);
+  silent.client().close();
+  house.run();
+  Dialogue polite(house);
+  polite.hello().send("QUIT").expect(221).expect_end();
+  CHECK(house.policy.refusals.size() == 1);
+  house.policy.at_ehlo = [](SessionState&) { return Verdict::reject(550, "5.7.1", "not you"); };
+  Dialogue told(house);  // by the refusal itself, and not once more at its end
+  told.expect(220).send("EHLO a.example").expect(550).send("QUIT").expect(221).expect_end();
+  CHECK(house.policy.refusals.size() == 2);
+  house.policy.at_ehlo = nullptr;
+  Dialogue mails(house);
+  mails.hello().send("HUH").expect(500).envelope().send("RSET").expect(250).send("QUIT").expect(221).expect_end();
+  CHECK(house.policy.refusals ==
+        std::vector<std::string>{"left before MAIL; 1 of 2 commands were refused", "not you", "RSET"});
 }
 
 TEST_CASE("PROXY from a named host says who the client is") {
@@ -132,6 +156,7 @@ TEST_CASE("one address may have so many sessions, counted over all workers") {
     two.expect(220);
     Dialogue three(house, Endpoint::parse("198.51.100.7:3"));
     three.expect(421, "from your address").expect_end();
+    CHECK(house.policy.refusals == std::vector<std::string>{"4.7.0 Too many connections from your address"});
     Dialogue other(house, Endpoint::parse("198.51.100.8:3"));
     other.expect(220);
     two.send("QUIT").expect(221).expect_end();
