@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "envelope_head.h"
 #include "postern/queue_event.h"
 #include "shard.h"
 
@@ -19,19 +20,9 @@ constexpr Duration kLeastHold = 1s;  // or a hook that always says 0 would be as
 constexpr std::array<std::string_view, 3> kRouteOptions = {"gateway", "tls", "source"};  // that a hook may set
 
 Envelope narrowed(const Envelope& from, const std::vector<std::uint32_t>& who) {
-  Envelope out;
-  out.sender = from.sender;
+  Envelope out = envelope_head(from);
   out.recipients.reserve(who.size());
   for (const std::uint32_t one : who) out.recipients.push_back(from.recipients[one]);
-  out.ret = from.ret;
-  out.body = from.body;
-  out.smtputf8 = from.smtputf8;
-  out.require_tls = from.require_tls;
-  out.envid = from.envid;
-  out.size = from.size;
-  out.priority = from.priority;
-  out.deliver_by = from.deliver_by;
-  out.hold_until = from.hold_until;
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "envelope_head.h"
 #include "postern/text.h"
 #include "secrets.h"
 
@@ -82,8 +83,12 @@ Task<std::vector<AttemptResult>> SenderTransport::attempt(AttemptRequest request
 }
 
 Task<std::vector<AttemptResult>> SenderTransport::attempt_as(AttemptRequest request, Address sender) {
-  Envelope envelope = request.envelope;  // outlives the attempt, as the transport wants it
+  Envelope envelope = envelope_head(request.envelope);  // outlives the attempt, as the transport wants it
   envelope.sender = std::move(sender);
+  // As many and under their numbers, which marks have; the others stay empty: a list's thousands would be copied for
+  // each of its next hops.
+  envelope.recipients.resize(request.envelope.recipients.size());
+  for (const std::uint32_t one : request.recipients) envelope.recipients[one] = request.envelope.recipients.at(one);
   co_return co_await inner_.attempt({.id = request.id,
                                      .envelope = envelope,
                                      .step = request.step,

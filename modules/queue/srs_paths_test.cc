@@ -109,6 +109,8 @@ TEST_CASE("a forwarded message is sent with the step's sender, and its failure i
   FakeTransport out;
   std::vector<std::string> senders;
   out.answer = [&](const AttemptRequest& request, std::uint32_t one) {
+    CHECK(request.envelope.recipients.size() == 2);  // marks of "all" are about all of the message
+    CHECK(request.envelope.envid == "ABC");
     senders.push_back(request.envelope.sender.to_string() + " to " +
                       request.envelope.recipients.at(one).address.to_string());
     if (senders.size() == 1) return delivered(one);
@@ -122,7 +124,10 @@ TEST_CASE("a forwarded message is sent with the step's sender, and its failure i
   PlanStep plain = World::step(PlanStep::Kind::kRelay, {0});
   PlanStep forwarded = World::step(PlanStep::Kind::kRelay, {1});
   forwarded.options.emplace(kSenderOption, "SRS0=abcdef=AB=elsewhere.example=ann@srs.ours.example");
-  const MessageId id = world.commit({"tom@far.example", "bob@further.example"}, {plain, forwarded});
+  Envelope envelope;
+  envelope.sender = address("ann@elsewhere.example");
+  envelope.envid = "ABC";
+  const MessageId id = world.commit(envelope, {"tom@far.example", "bob@further.example"}, {plain, forwarded});
   world.sim.run_for(5s);
   std::ranges::sort(senders);
   CHECK(senders ==
