@@ -34,6 +34,7 @@ struct Destination {
   std::uint32_t queued = 0;     ///< of them and their parts: ready, and not begun
   std::uint32_t collected = 0;  ///< of them: counted with those of the other shards
   unsigned hot = 0;             ///< items in memory
+  unsigned loading = 0;         ///< items that are being read into it
   unsigned running = 0;
   unsigned window = kFirstWindow;
   bool remote = false;           ///< something of it goes to another server

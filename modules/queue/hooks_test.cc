@@ -28,6 +28,12 @@ class Hooks final : public Policy {
     return wanted.empty() || std::ranges::find(wanted, stage) != wanted.end();
   }
   Task<Verdict> queue_event(QueueEvent& event) override {
+    struct Counting {
+      explicit Counting(int& the_count) : count(++the_count) {}
+      ~Counting() { --count; }
+      int& count;
+    } const counting(under_way);
+    most = std::max(most, under_way);
     co_await sleep_for(takes);
     std::string line(to_string(event.stage));
     for (const std::uint32_t one : event.recipients)
@@ -47,10 +53,11 @@ class Hooks final : public Policy {
   std::function<Verdict(QueueEvent&)> answer;
   std::vector<std::string> seen;
   Duration takes = 1ms;
+  int under_way = 0, most = 0;
 };
 
 struct Hooked : World {
-  Hooked() {
+  explicit Hooked(QueueSettings the_settings = {}) : World(std::move(the_settings)) {
     stop();
     World::transport = &out;
     World::policy = &hooks;
@@ -240,6 +247,49 @@ TEST_CASE("what a hook at route puts off does not go elsewhere because an admini
   CHECK(world.hooks.count("route") > before);
   CHECK(world.out.attempts == 0);
   CHECK(world.queued().size() == 1);
+}
+
+TEST_CASE("hooks at route that wait for long keep no mailbox waiting, and are asked for so many at one time") {
+  QueueSettings settings;
+  settings.local_concurrency = 2;
+  settings.hook_concurrency = 3;
+  Hooked world(settings);
+  world.hooks.wanted = {Stage::kRoute};
+  world.hooks.takes = 10min;
+  for (int i = 0; i < 8; ++i) world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(1s);
+  world.commit({"eve@x.example"}, {World::deliver({0}, "eve")});
+  world.sim.run_for(1s);
+  CHECK(world.accounts() == std::vector<std::string>{"eve"});
+  CHECK(world.hooks.under_way == 3);
+
+  world.commit({"joe@x.example"}, {World::deliver({0}, "joe")}, false);  // and those that a start finds
+  world.crash_and_restart();
+  world.sim.run_for(1s);
+  CHECK(world.accounts() == std::vector<std::string>{"eve", "joe"});
+  CHECK(world.hooks.most <= 3);
+  world.sim.run_for(2h);
+  CHECK(world.out.sent.size() == 8);
+  CHECK(world.hooks.most == 3);
+  CHECK(world.queued().empty());
+}
+
+TEST_CASE("what was asked for is let go on while a slow hook keeps it from memory, and is not collected again") {
+  QueueSettings settings;
+  settings.routes["far.example"].release = "on request";
+  Hooked world(settings);
+  world.hooks.wanted = {Stage::kRoute};
+  world.hooks.takes = 10s;
+  world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})});
+  world.sim.run_for(1min);
+  CHECK(world.out.attempts == 0);
+  std::size_t count = 0;
+  REQUIRE(world.queue->shard(0).request("far.example", &count));
+  CHECK(count == 1);
+  world.sim.run_for(5s);  // another one passes meanwhile, which has nothing to do with hooks
+  world.commit({"eve@far.example"}, {World::deliver({0}, "eve")});
+  world.sim.run_for(1min);
+  CHECK(world.out.sent == std::vector<std::string>{"far.example"});
 }
 
 TEST_CASE("a hook that holds mail for no time at all is not asked without end") {

@@ -118,6 +118,7 @@ struct Item {
   bool again : 1 = false;      ///< what is known of it is out of date: read it again when its turn comes or ends
   bool expire : 1 = false;     ///< an administrator wants it to fail
   bool recalled : 1 = false;   ///< taken back while under way: what is not beyond it ends with this turn
+  bool asks : 1 = false;       ///< hooks are asked for a route of it when it is read: it waits for one of their places
   bool unsettled : 1 = false;  ///< marks of its last turn may still be on their way to the disk
 
   bool stopped() const { return dropped || again || recalled; }

@@ -67,6 +67,10 @@ void describe(Schema<QueueSettings>& s) {
   s.field("destination_concurrency", &QueueSettings::destination_concurrency,
           "Attempts to one destination at one time, of each worker. It begins with a few, and grows with each success.")
       .range(1, 10'000);
+  s.field("hook_concurrency", &QueueSettings::hook_concurrency,
+          "Messages for which hooks at route are asked at one time, of each worker. While they wait for DNS, HTTP or a "
+          "database they take the place of no delivery.")
+      .range(1, 10'000);
   s.field("hot_messages", &QueueSettings::hot_messages,
           "Messages whose envelope and plan each worker keeps in memory until their turn (about 1 KiB each); those of "
           "others are read from the spool again.")

@@ -31,6 +31,7 @@ struct QueueSettings : Located {
   std::uint32_t local_concurrency = 512;
   std::uint32_t remote_concurrency = 5000;
   std::uint32_t destination_concurrency = 100;
+  std::uint32_t hook_concurrency = 256;
   std::uint32_t hot_messages = 8192;
   bool delivered_to = true;
   std::map<std::string, RouteSettings> routes;

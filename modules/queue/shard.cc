@@ -117,8 +117,8 @@ void Shard::take(QueuedMessage message) {
   const Destination& destination = destinations_.at(item->destination);
   const bool collected = destination.collects() && !destination.open;
   const auto relays = [](const PlanStep& step) { return step.kind == PlanStep::Kind::kRelay; };
-  const bool asked = hooked(Stage::kRoute) && std::ranges::any_of(message.plan.steps, relays);  // load() asks
-  if (hot_ < parts_.settings.hot_messages && !collected && !asked) {
+  item->asks = hooked(Stage::kRoute) && std::ranges::any_of(message.plan.steps, relays);  // load() asks
+  if (hot_ < parts_.settings.hot_messages && !collected && !item->asks) {
     auto active = std::make_unique<Active>();
     active->recipients.resize(message.envelope.recipients.size());
     active->envelope = std::move(message.envelope);
@@ -167,7 +167,7 @@ void Shard::clear_active(Item& item) {
     hot_ -= item.active->weight();
     --destinations_.at(item.destination).hot;
     collected_out(item.destination);
-    cold_.unpark(item.destination);
+    unpark_cold(item.destination);
   }
   item.active.reset();
 }
@@ -188,7 +188,7 @@ void Shard::make_ready(Item& item) {
   schedule_dispatch();
   if (!item.active) {
     if (item.suspect) return suspects_.push({}, item);
-    cold_.push(item.destination, item.sender, 0, item);
+    (item.asks ? asking_ : cold_).push(item.destination, item.sender, 0, item);
     return queued(item.destination);
   }
   if (!std::exchange(item.active->expanded, true)) expand(item);
@@ -214,6 +214,14 @@ Item* Shard::next_cold() {
   return item;
 }
 
+/// One whose route hooks are asked for: only while they have room, so that slow ones keep nothing else waiting.
+Item* Shard::next_asking() {
+  if (hooks_running_ >= parts_.settings.hook_concurrency || !may_load()) return nullptr;
+  Item* item = asking_.pop([this](std::uint32_t destination) { return may_read(destination); });
+  if (item != nullptr) --destinations_.at(item->destination).queued;
+  return item;
+}
+
 Item* Shard::next_local() {
   if (suspect_ == nullptr && !suspects_.empty()) return suspects_.pop();
   if (quiet_) return nullptr;
@@ -230,18 +238,16 @@ void Shard::dispatch() {
     if (item == nullptr) break;
     start(*item);
   }
+  while (!draining_ && !quiet_) {
+    Item* item = next_asking();
+    if (item == nullptr) break;
+    start(*item);
+  }
   while (!draining_ && !quiet_ && remote_running_ < parts_.settings.remote_concurrency) {
     Part* part = remote_.pop([this](std::uint32_t destination) { return may_start(destination); });
     if (part == nullptr) break;
     start_part(*part);
   }
-}
-
-void Shard::start_load(Item& item) {
-  item.state = Item::State::kRunning;
-  if (item.suspect) suspect_ = &item;
-  ++local_running_;
-  nursery_.spawn(load(&item));
 }
 
 void Shard::begin_running(Item& item) {

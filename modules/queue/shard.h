@@ -175,6 +175,7 @@ class Shard final : private TimerNode {
   void dispatch();
   Item* next_local();
   Item* next_cold();
+  Item* next_asking();
   void start(Item& item);
   void start_load(Item& item);
   void start_part(Part& part);
@@ -193,6 +194,7 @@ class Shard final : private TimerNode {
   void release_collected(std::uint32_t destination);
   void release_everywhere(std::uint32_t destination);
   void collected_out(std::uint32_t destination);
+  void unpark_cold(std::uint32_t destination);
   void unpark_unproven();
 
   // shard_steps.cc: what a message's turn consists of
@@ -205,6 +207,9 @@ class Shard final : private TimerNode {
   WallTime next_turn(const Active& active) const;
   void settle(Item& item);
   Task<bool> settled(Item* item);
+  class Loading;
+  unsigned& place_of(const Item& item);
+  bool needs_route(const Active& active) const;
   Task<void> load(Item* item);
   void begin_again(Item& item);
   Task<void> hold(Item* item, std::string why);
@@ -267,6 +272,7 @@ class Shard final : private TimerNode {
   ReadyRing ready_;        ///< local steps
   FairRing<Part> remote_;  ///< parts of relay steps
   FairRing<Item> cold_;    ///< messages to be read from the spool
+  FairRing<Item> asking_;  ///< of them: those for which hooks will be asked
   ReadyRing suspects_;     ///< likewise, but one at a time: what crashed the process shall not take others along
   std::priority_queue<std::pair<WallTime, std::uint64_t>, std::vector<std::pair<WallTime, std::uint64_t>>,
                       std::greater<>>
@@ -276,6 +282,7 @@ class Shard final : private TimerNode {
   std::unordered_set<std::uint64_t> stuck_;  ///< placed and not published: their tmp files must not be swept
   std::size_t hot_ = 0;                      ///< weight of what is in memory
   unsigned local_running_ = 0;
+  unsigned hooks_running_ = 0;  ///< messages that are read, and whose route hooks are asked for
   unsigned remote_running_ = 0;
   unsigned unproven_running_ = 0;
   Item* suspect_ = nullptr;  ///< that is being tried

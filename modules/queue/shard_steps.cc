@@ -74,9 +74,59 @@ Task<bool> Shard::settled(Item* item) {
   co_return written.has_value();
 }
 
+/// A message's place while it is read: among deliveries, or among those that hooks are asked for. Its destination knows
+/// of it, or mail that has been released would count as gone meanwhile, and be collected again.
+class Shard::Loading {
+ public:
+  /// start_load() took the place.
+  Loading(Shard& shard, const Item& item)
+      : shard_(shard), destination_(item.destination), place_(&shard.place_of(item)) {}
+  ~Loading() {
+    --*place_;
+    --shard_.destinations_.at(destination_).loading;
+    shard_.collected_out(destination_);
+    shard_.destinations_.release(destination_);
+  }
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
+  /// False: hooks have no room. `alone`: nothing else is under way, it need not wait.
+  bool may_ask(bool alone) {
+    if (place_ == &shard_.hooks_running_) return true;
+    if (!alone && shard_.hooks_running_ >= shard_.parts_.settings.hook_concurrency) return false;
+    --*std::exchange(place_, &shard_.hooks_running_);
+    ++shard_.hooks_running_;
+    return true;
+  }
+
+ private:
+  Shard& shard_;
+  std::uint32_t destination_;
+  unsigned* place_;
+};
+
+unsigned& Shard::place_of(const Item& item) {
+  return item.asks ? hooks_running_ : local_running_;
+}
+
+void Shard::start_load(Item& item) {
+  item.state = Item::State::kRunning;
+  if (item.suspect) suspect_ = &item;
+  ++place_of(item);
+  Destination& destination = destinations_.at(item.destination);
+  ++destination.loading;
+  ++destination.messages;
+  nursery_.spawn(load(&item));
+}
+
+bool Shard::needs_route(const Active& active) const {
+  return std::ranges::any_of(active.plan.steps, [&](const PlanStep& step) {
+    return step.kind == PlanStep::Kind::kRelay && !undone(active, step, true, home_.wall()).empty();
+  });
+}
+
 Task<void> Shard::load(Item* item) {
+  Loading place(*this, *item);
   if (!co_await settled(item)) {
-    --local_running_;
     if (item->dropped) co_return erase(*item);
     const bool forced = item->forced;
     wait_until(*item, later(home_.wall(), kSpoolPause));
@@ -84,7 +134,6 @@ Task<void> Shard::load(Item* item) {
     co_return;
   }
   auto reader = co_await parts_.spool.open(home_, item->id);
-  --local_running_;
   if (item->dropped) co_return erase(*item);
   if (!reader) {
     const std::string& code = reader.error().code;
@@ -105,16 +154,13 @@ Task<void> Shard::load(Item* item) {
   auto active = active_from(*reader, parts_.teller);
   if (!active) co_return co_await hold(item, "unreadable: " + active.error().code + ": " + active.error().detail);
   PutOff put_off;
-  if (hooked(Stage::kRoute)) {
+  const bool asks = hooked(Stage::kRoute) && needs_route(**active);
+  const bool may = !asks || place.may_ask(suspect_ == item);
+  item->asks = asks;
+  if (!may) co_return make_ready(*item);  // read again once hooks have room
+  if (asks) {
     const Handling watched = parts_.spool.handling(home_, item->id, quiet_ && suspect_ == item);
-    ++local_running_;
-    try {
-      put_off = co_await ask_route(item->id, active->get());
-    } catch (...) {
-      --local_running_;
-      throw;
-    }
-    --local_running_;
+    put_off = co_await ask_route(item->id, active->get());
     if (item->dropped) co_return erase(*item);
     if (item->again) co_return begin_again(*item);
   }

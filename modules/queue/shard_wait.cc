@@ -66,6 +66,11 @@ bool Shard::may_read(std::uint32_t number) {
   return !destination.remote || destination.hot < 2 * std::max(destination.window, 2U);
 }
 
+void Shard::unpark_cold(std::uint32_t number) {
+  cold_.unpark(number);
+  asking_.unpark(number);
+}
+
 /// An entry may be out of date: its destination was let go on by the end of a part of its own. That one takes no room,
 /// or who stands behind it would wait for the end of an unproven part when none is under way any more.
 void Shard::unpark_unproven() {
@@ -114,10 +119,11 @@ void Shard::release_collected(std::uint32_t number) {
   Destination& destination = destinations_.at(number);
   destination.release_at = {};
   parts_.collected.take_back(destination.hash, std::exchange(destination.collected, 0));
-  if (destination.queued == 0 && destination.hot == 0) return;  // what comes later is collected again
+  if (destination.queued == 0 && destination.hot == 0 && destination.loading == 0)
+    return;  // what comes later is collected again
   log_.info("queue.collected_released", {{"destination", destination.name}, {"messages", destination.queued}});
   destination.open = true;
-  cold_.unpark(number);
+  unpark_cold(number);
   remote_.unpark(number);
   schedule_dispatch();
 }
@@ -139,7 +145,8 @@ void Shard::release_too(std::uint32_t hash) {
 /// destination only; for the others, its parts do.
 void Shard::collected_out(std::uint32_t number) {
   Destination& destination = destinations_.at(number);
-  if (destination.queued == 0 && destination.running == 0 && destination.hot == 0) destination.open = false;
+  if (destination.queued == 0 && destination.running == 0 && destination.hot == 0 && destination.loading == 0)
+    destination.open = false;
 }
 
 void Shard::fire_releases(WallTime now) {
@@ -245,7 +252,7 @@ std::optional<std::uint32_t> Shard::request(std::string_view name, std::size_t* 
   Destination& destination = destinations_.at(*number);
   destination.closed_until = {};
   if (destination.collects()) {
-    *count += destination.queued;
+    *count += destination.queued + destination.loading;
     release_collected(*number);
   }
   return *number;
