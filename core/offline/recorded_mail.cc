@@ -165,6 +165,7 @@ Result<RecordedMail> recorded_mail(const TrailRecord& record, std::optional<std:
   if (!entries) return fault("replay.damaged", entries.error().detail);
   out.entries = std::move(*entries);
   out.mail.mails = false;
+  out.name = record.message;
   Reader reader(out);
   for (const TrailEntry& entry : out.entries) {
     if (entry.kind == TrailEntry::Kind::kOmitted) return fault("replay.cut", "the trail was full");
@@ -172,6 +173,7 @@ Result<RecordedMail> recorded_mail(const TrailRecord& record, std::optional<std:
       return fault("replay.brought", "it came with another mail");
     if (entry.kind == TrailEntry::Kind::kFact && entry.name == "beside" && entry.answer.ends_with("the main mail"))
       return fault("replay.brought", "it is another body of another mail");
+    if (entry.kind == TrailEntry::Kind::kFact && entry.name == "draft" && out.name.empty()) out.name = entry.answer;
     reader.read(entry);
   }
   reader.finish();

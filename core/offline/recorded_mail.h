@@ -17,6 +17,7 @@ namespace postern {
 struct RecordedMail {
   OfflineMail mail;
   std::vector<TrailEntry> entries;
+  std::string name;              ///< by which mails that it brought in know it: its message id, else its draft's
   WallTime when{};               ///< of MAIL, or of the connection
   std::uint64_t rules = 0;       ///< hash of the configuration and scripts that it ran under
   bool reached_message = false;  ///< the whole text was there, and rules saw it

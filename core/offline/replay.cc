@@ -33,6 +33,7 @@ struct Replay::Piece {
   enum class Kind : std::uint8_t { kReplayed, kCut, kDamaged, kBrought, kOther };
   Kind kind = Kind::kReplayed;
   bool bodyless = false;
+  std::string name;  ///< RecordedMail::name
   std::optional<ReplayFinding> finding;
 };
 
@@ -57,6 +58,7 @@ class Replay::Job {
                                                              : Piece::Kind::kDamaged;
       return out;
     }
+    out.name = recorded->name;
     out.bodyless = recorded->reached_message && !recorded->mail.text;
     out.finding = compare(*recorded, record, beside);
     return out;
@@ -72,7 +74,7 @@ class Replay::Job {
     recorded.mail.notes_win = recorded.rules == rules_.workers.front()->rules->hash;
     recorded.mail.trail_only = true;
     RecordedAnswers answers(recorded.entries);
-    add_beside(answers, record.message, beside, 0);
+    add_beside(answers, recorded.name, beside, 0);
     const auto result = machine_->run(recorded.mail, answers);
     const Stage last = recorded.mail.text ? Stage::kMessage : Stage::kRcpt;
     ReplayFinding finding;
@@ -94,13 +96,17 @@ class Replay::Job {
   static void add_beside(RecordedAnswers& answers, const std::string& message,
                          const std::multimap<std::string, std::vector<TrailEntry>>& beside, unsigned depth) {
     if (message.empty() || depth > Transaction::kMaxBroughtDepth) return;
+    // Ids rise in the order in which the mails were made, and so were led; their records come as each of them ended.
+    std::map<std::string, const std::vector<TrailEntry>*> children;
     const auto [first, last] = beside.equal_range(message);
     for (auto at = first; at != last; ++at)
       for (const TrailEntry& entry : at->second)
-        if (entry.kind == TrailEntry::Kind::kEffect)
-          answers.add(entry.name, entry.question, entry.answer, entry.stage);
-        else if (entry.kind == TrailEntry::Kind::kStart)
-          add_beside(answers, brought_name(entry), beside, depth + 1);
+        if (entry.kind == TrailEntry::Kind::kStart) children.emplace(brought_name(entry), &at->second);
+    for (const auto& [name, entries] : children) {
+      for (const TrailEntry& entry : *entries)
+        if (entry.kind == TrailEntry::Kind::kEffect) answers.add(entry.name, entry.question, entry.answer, entry.stage);
+      add_beside(answers, name, beside, depth + 1);
+    }
   }
 
   void make_machine(WallTime start) {
@@ -199,8 +205,8 @@ void Replay::run_portion(Env& env, const Options& options, std::vector<TrailReco
           pieces[i] = jobs_[job]->run(env, options.archive, records[i], beside_);
       });
   }
-  for (std::size_t i = 0; i < pieces.size(); ++i)
-    if (pieces[i].kind == Piece::Kind::kReplayed && !records[i].message.empty()) forget_beside(records[i].message);
+  for (const Piece& piece : pieces)
+    if (piece.kind == Piece::Kind::kReplayed && !piece.name.empty()) forget_beside(piece.name);
   for (const Piece& piece : pieces) {
     if (piece.kind == Piece::Kind::kCut) ++totals.cut;
     if (piece.kind == Piece::Kind::kDamaged) ++totals.damaged;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/offline/recorded_mail.h"
+#include "core/pipeline/archive.h"
 #include "core/pipeline/fixture_for_tests.h"
 
 namespace postern {
@@ -195,6 +196,89 @@ TEST_CASE("a hook that is new asks what nobody answered: that is told, and never
   REQUIRE_FALSE(findings.empty());
   CHECK(findings[0].unanswered[0].effect == "dns.a");
   CHECK(findings[0].unanswered[0].question == "9.113.0.203.bl.example");
+}
+
+/// Brings in a copy.
+class Copies final : public Action {
+ public:
+  explicit Copies(std::string to) : to_(std::move(to)) {}
+  Task<Result<ActionResult>> run(RuleCall call) override {
+    auto draft = call.effects.begin_draft();
+    if (!draft) co_return std::unexpected(draft.error());
+    if (auto ok = co_await draft->append("Subject: copy\r\n\r\ncopy\r\n"); !ok) co_return std::unexpected(ok.error());
+    BroughtMail mail{.envelope = {}, .draft = std::move(*draft), .rule = {}, .why = "copy_to " + to_};
+    mail.envelope.sender = address("alice@elsewhere.example");
+    mail.envelope.recipients.push_back({address(to_), "", kNotifyUnset});
+    call.transaction.brought.push_back(std::move(mail));
+    co_return ActionResult{};
+  }
+
+ private:
+  std::string to_;
+};
+
+/// Judges a copy by what it asks, and remembers what it drew.
+class Judges final : public Action {
+ public:
+  explicit Judges(std::vector<std::string>& drawn) : drawn_(drawn) {}
+  Task<Result<ActionResult>> run(RuleCall call) override { return judge(call, &drawn_); }
+
+ private:
+  static Task<Result<ActionResult>> judge(RuleCall call, std::vector<std::string>* drawn) {
+    const std::string name = call.transaction.envelope.recipients[0].address.local();
+    drawn->push_back(name + " " + std::to_string(call.effects.random()));
+    ActionResult out;
+    const DnsAnswer listed = co_await call.effects.dns(name + ".list.example", RecordType::kA);
+    if (!listed.ok()) co_return out;
+    out.kind = ActionResult::Kind::kFinal;
+    out.verdict = Verdict::reject(552, "5.3.4", "its copies are refused");
+    co_return out;
+  }
+  std::vector<std::string>& drawn_;
+};
+
+std::shared_ptr<RuleSet> copying_rules(std::vector<std::string>& drawn) {
+  const auto made_here = std::make_shared<FnMatcher>([](const RuleCall& call) {
+    return Result<RecipientSet>(call.transaction.session.made_here ? call.recipients
+                                                                   : RecipientSet::none(call.recipients.size()));
+  });
+  auto rules = std::make_shared<RuleSet>();
+  PipelineRules& root = rules->pipelines["root"];
+  root.name = "root";
+  root.rules.push_back(make_rule("judge", made_here, {std::make_shared<Judges>(drawn), deliver_to("Copies")}));
+  root.rules.push_back(make_rule("copy", nullptr,
+                                 {std::make_shared<Copies>("eve@ours.example"),
+                                  std::make_shared<Copies>("bob@ours.example"), deliver_to("INBOX")}));
+  rules->hash = 1;
+  return rules;
+}
+
+TEST_CASE("a mail that is refused for one that it brought in is led again with the answers of all its copies") {
+  std::vector<std::string> drawn, drawn_again;
+  Recorded recorded(copying_rules(drawn));
+  PolicyWorld& world = recorded.world;
+  ArchiveSettings all;
+  all.keep = ArchiveKeep::kAll;
+  Archive archive(all, "/archive", world.disk, world.sim.make_lane("archive"), world.metrics);
+  world.policy = std::make_unique<PipelinePolicy>(PipelinePolicy::Options{
+      .workers = 1, .metrics = world.metrics, .trails = world.trails.get(), .archive = &archive});
+  world.policy->attach(world.directory, &world.queue);
+  world.policy->attach_spool(*world.spool, "mail.example");
+  world.policy->start(world.sim.worker(0), world.dns, world.log.log());
+  world.install();
+  world.dns.a("bob.list.example", "127.0.0.2");  // eve's copy is well, bob's is refused, and with it the mail
+  recorded.session("203.0.113.9", {{"bob@ours.example"}});
+  world.trails->flush(world.sim.worker(0));
+  world.sim.run_for(1s);
+  CHECK(world.queue.messages.empty());
+  REQUIRE(drawn.size() == 2);
+  std::vector<ReplayFinding> findings;
+  const ReplayTotals totals = recorded.replay(copying_rules(drawn_again), findings, 1);
+  CHECK_MESSAGE(findings.empty(), told(findings));
+  CHECK(totals.replayed == 1);
+  CHECK(totals.bodyless == 0);
+  CHECK(totals.brought == 2);
+  CHECK(drawn_again == drawn);
 }
 
 TEST_CASE("a limit and times bound what is replayed") {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/pipeline/policy.h"
@@ -103,6 +104,7 @@ void settle_bodies(RootRun& run, Transaction& mail, Decision& decision) {
 Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch,
                                        Transaction& parent, std::size_t& brought) {
   std::vector<BroughtMail> mails = std::exchange(parent.brought, {});
+  if (parent.draft) parent.trail.fact(Stage::kMessage, "draft", parent.draft->id().to_string());
   for (BroughtMail& mail : mails) {
     Verdict verdict;
     if (++brought > Transaction::kMaxBrought)  // of all together: each of them may bring in others
@@ -140,6 +142,7 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const std::shared_
                                          {"what", mail.why},
                                          {"code", fault.code},
                                          {"why", fault.detail}});
+    refused(child.session, &child, fault.detail);
     co_return refused_as(failure_verdict(OnError::kDefer, mail.rule, Stage::kMessage), mail);
   }
   if (child.envelope.recipients.empty()) {
@@ -162,6 +165,16 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const std::shared_
   parent.trail.fact(Stage::kMessage, "brought", fmt::format("{}: {}", name, mail.rule));
   parent.settled.push_back(std::move(made));
   co_return Verdict{};
+}
+
+/// What was brought in with a mail that is refused goes with it, and leaves its records.
+void PipelinePolicy::drop_settled(Transaction& parent, std::string_view why, std::size_t first) {
+  for (std::size_t i = first; i < parent.settled.size(); ++i) {
+    SettledMail& one = *parent.settled[i];
+    drop_settled(*one.transaction, why);
+    if (one.session) refused(*one.session, one.transaction.get(), why);  // another body has the main mail's trail
+  }
+  parent.settled.resize(std::min(first, parent.settled.size()));
 }
 
 PipelinePolicy::Settled PipelinePolicy::make_settled(PolicyWorker& worker, const RuleEpoch& epoch,

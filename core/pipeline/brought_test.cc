@@ -452,6 +452,20 @@ TEST_CASE("when the spool fails for a brought-in mail the main mail is not writt
   CHECK(id.error().code == "spool.latched");
   CHECK(world.queue.messages.empty());
   CHECK(world.log.count("message.commit") == 1);
+  world.policy->refused(world.talk->session, &*world.talk->mail, "451");  // as the protocol does
+  world.trails->flush(world.sim.worker(0));
+  world.sim.run_until_idle();
+  // Both are found by the name of the mail that came to nothing.
+  const std::string draft = [&] {
+    for (const TrailRecord& record : find_trails(world.disk, "/trail", {}).records)
+      for (const TrailEntry& entry : *Trail::decode(record.trail))
+        if (entry.name == "brought-by") return entry.answer.substr(0, entry.answer.find(' '));
+    return std::string("no record of the copy");
+  }();
+  const auto found = find_trails(world.disk, "/trail", {.text = draft});
+  REQUIRE(found.records.size() == 1);
+  CHECK(found.records[0].session == "s1");
+  CHECK_FALSE(found.records[0].accepted);
   world.talk.reset();
 }
 

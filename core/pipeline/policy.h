@@ -129,6 +129,7 @@ class PipelinePolicy final : public Policy {
                          std::size_t& brought);
   Task<Verdict> bring_one(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch, Transaction& parent,
                           BroughtMail& mail, std::size_t& brought);
+  void drop_settled(Transaction& parent, std::string_view why, std::size_t first = 0);
   Settled make_settled(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent, BroughtMail& mail);
   /// Whether the recipient may have it; its place beside the others is then set up. Errors: "brought.*".
   Task<Result<void>> address_one(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent,

@@ -249,8 +249,8 @@ Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, std::shared_
     if (!transaction.brought.empty()) {
       Verdict verdict = co_await bring_in(worker, epoch, transaction, brought);
       if (verdict.refuses()) {
+        drop_settled(transaction, verdict.reply.text);
         decision = whole_decision(named, std::move(verdict));
-        transaction.settled.clear();
       }
     }
   }
@@ -294,13 +294,17 @@ Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft d
   if (envelope.recipients.empty()) co_return fault("pipeline.nothing", "no recipient was accepted");
   // Before this one, so that its 250 speaks for all. A fault keeps back what comes after it, this one too: the client
   // tries again, and what was written already may then come twice. Better that than a loss.
-  for (const Settled& one : transaction.settled) {
+  for (std::size_t i = 0; i < transaction.settled.size(); ++i) {
+    SettledMail& one = *transaction.settled[i];
     std::optional<OnceClaim> once;
-    if (one->once) once.emplace(worker, *one->once, transaction.trail);
+    if (one.once) once.emplace(worker, *one.once, transaction.trail);
     if (once && !co_await once->take()) continue;
-    auto written = co_await commit(*one->transaction, std::move(one->draft), one->decision);
+    auto written = co_await commit(*one.transaction, std::move(one.draft), one.decision);
     if (once) co_await once->end(written.has_value());
-    if (!written) co_return written;
+    if (!written) {
+      drop_settled(transaction, written.error().code, i);
+      co_return written;
+    }
     brought_.add(executor.index());
   }
   if (!transaction.edits.empty()) draft.replace_header(transaction.edits.apply(HeaderBlock(draft.header())).join());

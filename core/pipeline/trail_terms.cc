@@ -62,6 +62,7 @@ std::string_view without_brackets(std::string_view path) {
 void add_entry(TrailSubjects& out, const TrailEntry& entry) {
   switch (entry.kind) {
     case TrailEntry::Kind::kFact:
+      if (entry.name == "draft") out.draft = entry.answer;
       if (entry.name == "sender" && out.sender.empty()) out.sender = to_lower(without_brackets(entry.answer));
       if (entry.name == "alias" || entry.name == "rewrite") put_targets(out, entry.answer);
       break;
@@ -95,6 +96,9 @@ bool is_client(const TrailRecord& record, std::string_view text) {
 class Looking {
  public:
   explicit Looking(const TrailRecord& record) : record_(record) {}
+  bool message(std::string_view word) {
+    return record_.message == word || (may_speak_of(record_, word) && all().draft == word);
+  }
   bool sender(std::string_view word) {
     return equal_folded(record_.sender, word) || (may_speak_of(record_, word) && equal_folded(all().sender, word));
   }
@@ -125,7 +129,7 @@ class Looking {
 };
 
 bool fits_text(const TrailRecord& record, Looking& looking, const std::string& text) {
-  if (text.empty() || record.message == text || record.session == text || is_client(record, text)) return true;
+  if (text.empty() || record.session == text || is_client(record, text) || looking.message(text)) return true;
   if (text.find('@') != std::string::npos && !text.starts_with('@'))
     return looking.sender(text) || looking.recipient(text);
   return text.find('.') != std::string::npos && looking.domain(text);
@@ -152,10 +156,10 @@ bool fits(const TrailRecord& record, const TrailQuery& query) {
   if (query.accepted_only && !record.accepted) return false;
   if (query.since && record.when < *query.since) return false;
   if (query.until && record.when > *query.until) return false;
-  if (!query.message.empty() && record.message != query.message) return false;
   if (!query.session.empty() && record.session != query.session) return false;
   if (!query.client.empty() && !is_client(record, query.client)) return false;
   Looking looking(record);
+  if (!query.message.empty() && !looking.message(query.message)) return false;
   return fits_text(record, looking, query.text) && (query.sender.empty() || looking.sender(query.sender)) &&
          (query.recipient.empty() || looking.recipient(query.recipient)) &&
          (query.domain.empty() || looking.domain(query.domain)) && (query.rule.empty() || looking.rule(query.rule));
@@ -168,6 +172,7 @@ std::vector<TrailTerm> terms_of(const TrailRecord& record) {
     if (!text.empty()) out.push_back(term(kind, text));
   };
   put(Word::kMessage, record.message);
+  put(Word::kMessage, subjects.draft);
   put(Word::kSession, record.session);
   put(Word::kClient, record.client);
   put(Word::kNetwork, source_of(record.client));

@@ -1,6 +1,6 @@
 // What a trail can be found by: the words of a record, as a query names them and as the index keeps them.
 //
-// A record is found by its message and session id, its client's address and network, its sender and each recipient,
+// A record is found by its message (or draft) and session id, its client's address and network, its sender and each recipient,
 // their domains, and the rules that selected somebody, decided or failed. Recipients are also those that were refused
 // at RCPT and those that aliases led to, which stand in the trail only.
 //
@@ -29,6 +29,7 @@ struct TrailQuery {
 
 /// Who and what a record speaks of; addresses in lower case.
 struct TrailSubjects {
+  std::string draft;   ///< of a mail that brought others in: they know it by this name, also where it was refused
   std::string sender;  ///< "" for the null path, and for a session without a mail
   std::vector<std::string> recipients;
   std::vector<std::string> rules;
