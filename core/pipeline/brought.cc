@@ -101,16 +101,15 @@ void settle_bodies(RootRun& run, Transaction& mail, Decision& decision) {
   }
 }
 
-Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch,
-                                       Transaction& parent, std::size_t& brought) {
+Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, MessageRun& run, Transaction& parent) {
   std::vector<BroughtMail> mails = std::exchange(parent.brought, {});
   if (parent.draft) parent.trail.fact(Stage::kMessage, "draft", parent.draft->id().to_string());
   for (BroughtMail& mail : mails) {
     Verdict verdict;
-    if (++brought > Transaction::kMaxBrought)  // of all together: each of them may bring in others
+    if (++run.brought > Transaction::kMaxBrought)  // of all together: each of them may bring in others
       verdict = refused_as(Verdict::reject(554, "5.4.6", "rules bring in too many mails"), mail);
     else
-      verdict = co_await bring_one(worker, epoch, parent, mail, brought);
+      verdict = co_await bring_one(worker, run, parent, mail);
     if (!verdict.refuses()) continue;
     parent.trail.verdict(Stage::kMessage, mail.rule, fmt::format("{} ({})", trail_text(verdict), mail.why));
     co_return verdict;
@@ -118,10 +117,9 @@ Task<Verdict> PipelinePolicy::bring_in(PolicyWorker& worker, const std::shared_p
   co_return Verdict{};
 }
 
-Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch,
-                                        Transaction& parent, BroughtMail& mail, std::size_t& brought) {
+Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, MessageRun& run, Transaction& parent, BroughtMail& mail) {
   const bool notice = is_notice(mail, parent);
-  Settled made = make_settled(worker, *epoch, parent, mail);
+  Settled made = make_settled(worker, *run.epoch, parent, mail);
   Transaction& child = *made->transaction;
   const std::string name = fmt::format("{} {} to {}", made->draft.id().to_string(), mail.why, names_of(mail.envelope));
   const auto drop = [&](std::string_view why) {
@@ -129,7 +127,7 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const std::shared_
     worker.log.info("brought.dropped", {{"session", parent.session.id}, {"rule", mail.rule}, {"why", why}});
   };
   for (Recipient& recipient : mail.envelope.recipients) {
-    auto placed = co_await address_one(worker, *epoch, parent, mail, child, std::move(recipient));
+    auto placed = co_await address_one(worker, run, parent, mail, child, std::move(recipient));
     if (placed) continue;
     const Fault& fault = placed.error();
     if (notice && fault.code != "brought.temporary") {
@@ -150,7 +148,7 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, const std::shared_
     co_return Verdict{};
   }
 
-  made->decision = co_await decide_message(worker, epoch, child, brought);
+  made->decision = co_await decide_message(worker, run, child);
   if (made->decision.refuses_all()) {
     const Reply reply = made->decision.reply();
     refused(child.session, &child, reply.text);
@@ -215,17 +213,17 @@ PipelinePolicy::Settled PipelinePolicy::make_settled(PolicyWorker& worker, const
   return made;
 }
 
-Task<Result<void>> PipelinePolicy::address_one(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent,
+Task<Result<void>> PipelinePolicy::address_one(PolicyWorker& worker, const MessageRun& run, const Transaction& parent,
                                                const BroughtMail& mail, Transaction& child, Recipient recipient) {
   if (recipient.address.is_bare_postmaster())
     if (auto domain = Domain::parse(worker.directory->default_domain()))
       recipient.address = recipient.address.with_domain(std::move(*domain));
   const std::string name = recipient.address.to_string();
   const bool notice = is_notice(mail, parent);
-  const bool forwards = epoch.gate->forward_aliases;
+  const bool forwards = run.epoch->gate->forward_aliases;
   const bool abroad =
       (mail.fixed_recipients && (forwards || notice)) || (notice && recipient.address == parent.envelope.sender);
-  Classified found = co_await classify_recipient(worker, epoch, child, recipient.address);
+  Classified found = co_await classify_recipient(worker, *run.epoch, child, recipient.address, run.until);
   bool relay = false;
   switch (found.kind) {
     case RecipientClass::kTemporary:

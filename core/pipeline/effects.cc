@@ -36,14 +36,15 @@ Counter& PolicyWorker::script_counter(std::string_view name) {
   return made;
 }
 
-LiveEffects::LiveEffects(PolicyWorker& worker, Trail& trail, std::string_view session, Stage stage, Duration time_limit)
+LiveEffects::LiveEffects(PolicyWorker& worker, const RuleEpoch& epoch, Trail& trail, std::string_view session,
+                         Stage stage, Instant until)
     : worker_(worker),
+      epoch_(epoch),
       trail_(trail),
       session_(session),
       stage_(stage),
-      time_limit_(time_limit),
-      deadline_(Deadline::at(worker.executor->now() + time_limit)),
-      directory_(worker, trail, stage) {}
+      until_(until),
+      directory_(worker, trail, stage, until) {}
 
 void LiveEffects::write(std::string_view effect, std::string_view question, std::string_view answer, Instant since) {
   trail_.effect(stage_, effect, question, answer, trail_micros(worker_.executor->now() - since));
@@ -62,7 +63,7 @@ Task<DnsAnswer> LiveEffects::dns(std::string name, RecordType type) {
   if (worker_.recorded)
     answer = worker_.recorded->dns(stage_, name, type);
   else
-    answer = co_await worker_.resolver->query(name, type, deadline_);
+    answer = co_await worker_.resolver->query(name, type, Deadline::at(until_));
   write(dns_effect(type), fit_question(name), fit_answer(dns_text(answer, name)), since);
   co_return answer;
 }
@@ -71,8 +72,10 @@ Task<Result<HttpResponse>> LiveEffects::fetch(const HttpRequest& request) {
   if (spent()) co_return too_many_questions();
   if (worker_.recorded) co_return worker_.recorded->http(stage_, request);
   if (!worker_.http) co_return fault("effects.none", "nobody asks over HTTP here");
+  const Duration left = until_ - worker_.executor->now();
+  if (left <= Duration{}) co_return fault("http.timeout", "the time for this mail is over");
   HttpRequest bounded = request;
-  bounded.timeout = std::min(request.timeout, deadline_.resolve(worker_.executor->now()) - worker_.executor->now());
+  bounded.timeout = std::min(request.timeout, left);
   auto response = co_await worker_.http->fetch(std::move(bounded));
   // A cookie is somebody's session: it is no business of a trail, and so of no rule.
   if (response)
@@ -96,7 +99,7 @@ Task<Result<SqlRows>> LiveEffects::query(const std::string& database, const std:
   if (worker_.recorded) co_return worker_.recorded->sql(stage_, database, statement, arguments);
   Database* found = worker_.services ? worker_.services->find<Database>(database) : nullptr;
   if (!found || database.empty()) co_return fault("effects.none", "there is no database \"" + database + "\"");
-  co_return co_await found->query(statement, arguments, deadline_);
+  co_return co_await found->query(statement, arguments, Deadline::at(until_));
 }
 
 Task<Result<SqlRows>> LiveEffects::sql(std::string database, std::string statement,
@@ -116,11 +119,11 @@ Task<Result<KeyValueReply>> LiveEffects::ask_store(const std::string& store, con
   if (worker_.recorded) co_return worker_.recorded->kv(stage_, store, request);
   KeyValueStore* found = worker_.services && !store.empty() ? worker_.services->find<KeyValueStore>(store) : nullptr;
   if (!found) co_return fault("effects.none", "there is no kv store \"" + store + "\"");
-  co_return co_await found->ask(request, deadline_);
+  co_return co_await found->ask(request, Deadline::at(until_));
 }
 
 Task<Result<KeyValueReply>> LiveEffects::kv(std::string store, KeyValueRequest request) {
-  if (store.empty() && worker_.epoch) store = worker_.epoch->kv;
+  if (store.empty()) store = epoch_.kv;
   const Instant since = worker_.executor->now();
   Result<KeyValueReply> reply = co_await ask_store(store, request);
   write(kv_effect(request.kind), kv_question(store, request),

@@ -1,8 +1,10 @@
 // The world as rules see it: every question and its answer goes into the trail, with the time it took.
 //
 // One object per run (a stage of a session, or a message), in the frame of the coroutine that runs the rules. All waits
-// of a run share one deadline, [pipeline] time_limit. Where PolicyWorker::recorded is set (replay, explain, specs) the
-// answers come from there, and nothing outside is touched.
+// of a run share one deadline, [pipeline] time_limit; those of a message share it with those of its hooks and of all
+// mails that it brings in. Once it is over nobody is waited for: questions end as "timeout", the directory answers what
+// it knows at once. A run keeps the stores of the epoch that it began under. Where PolicyWorker::recorded is set
+// (replay, explain, specs) the answers come from there, and nothing outside is touched.
 //
 // Errors: values, in the trail like other answers: "effects.limit" (kMaxQuestions), "effects.none" (no such database,
 // store or client here), "sql.limit", "kv.limit", and those of the services asked.
@@ -53,7 +55,9 @@ class LiveEffects final : public Effects {
   static constexpr std::size_t kMaxQuestions = 1000;  ///< of one run
   static constexpr std::size_t kMaxDrafts = 200;      ///< that the rules of one run begin
 
-  LiveEffects(PolicyWorker& worker, Trail& trail, std::string_view session, Stage stage, Duration time_limit);
+  /// All outlive it. `until`: the end of all waits.
+  LiveEffects(PolicyWorker& worker, const RuleEpoch& epoch, Trail& trail, std::string_view session, Stage stage,
+              Instant until);
   Task<DnsAnswer> dns(std::string name, RecordType type) override;
   WallTime clock() override;
   double random() override;
@@ -62,7 +66,7 @@ class LiveEffects final : public Effects {
   Trail& trail() override { return trail_; }
   Directory& directory() override { return directory_; }
   Executor& executor() override { return *worker_.executor; }
-  Duration time_limit() const override { return time_limit_; }
+  Duration time_limit() const override { return epoch_.time_limit; }
   Task<Result<HttpResponse>> http(HttpRequest request) override;
   Task<Result<SqlRows>> sql(std::string database, std::string statement, std::vector<SqlArgument> arguments) override;
   Task<Result<KeyValueReply>> kv(std::string store, KeyValueRequest request) override;
@@ -79,11 +83,11 @@ class LiveEffects final : public Effects {
   void write(std::string_view effect, std::string_view question, std::string_view answer, Instant since);
 
   PolicyWorker& worker_;
+  const RuleEpoch& epoch_;
   Trail& trail_;
   std::string_view session_;
   Stage stage_;
-  Duration time_limit_;
-  Deadline deadline_;
+  Instant until_;
   std::size_t questions_ = 0;
   std::size_t drafts_ = 0;
   RecordedDirectory directory_;

@@ -213,6 +213,48 @@ TEST_CASE("what an alias leads to is in the trail, an entry for each address, an
   CHECK(recorded.unanswered().empty());
 }
 
+TEST_CASE("a message keeps the store of the epoch that it began under, whatever a reload installs meanwhile") {
+  class Reloads final : public Action {
+   public:
+    explicit Reloads(std::function<void()> reload) : reload_(std::move(reload)) {}
+    Task<Result<ActionResult>> run(RuleCall call) override { return ask(call, &reload_); }
+
+   private:
+    static Task<Result<ActionResult>> ask(RuleCall call, std::function<void()>* reload) {
+      for (int i = 0; i < 2; ++i) {
+        KeyValueRequest more{.kind = KeyValueRequest::Kind::kIncrement, .key = "n"};
+        static_cast<void>(co_await call.effects.kv("", std::move(more)));
+        if (i == 0) (*reload)();
+      }
+      co_return ActionResult{};
+    }
+    std::function<void()> reload_;
+  };
+  AskingWorld world;
+  FakeStore far;
+  world.services.provide<KeyValueStore>(far, "far");
+  world.rules = AskingWorld::make_default_rules_for_test();
+  PipelineRules& root = world.rules->pipelines["root"];
+  root.rules.insert(root.rules.begin(), make_rule("ask", nullptr, {std::make_shared<Reloads>([&] {
+                                                    world.settings.kv = "far";
+                                                    world.install();
+                                                  })}));
+  world.install();
+  const auto send = [&] {
+    Talk talk(world);
+    talk.connect();
+    talk.from("a@b.example");
+    talk.to("bob@ours.example");
+    talk.send();
+  };
+  send();
+  CHECK(world.store.number == 2);
+  CHECK(far.number == 0);
+  send();
+  CHECK(world.store.number == 2);
+  CHECK(far.number == 2);
+}
+
 TEST_CASE("a run that asks without end is told so") {
   class Endless final : public HookHandler {
    public:

@@ -26,7 +26,7 @@ inline Address address(std::string_view text) {
 }
 
 /// Accounts, aliases and domains of a test.
-class FakeDirectory final : public Directory {
+class FakeDirectory : public Directory {
  public:
   std::map<std::string, DomainKind> domains{{"ours.example", DomainKind::kLocal},
                                             {"relayed.example", DomainKind::kRelay}};

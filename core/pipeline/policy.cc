@@ -224,9 +224,10 @@ Task<Verdict> PipelinePolicy::data(Transaction& transaction) {
 
 Task<Verdict> PipelinePolicy::run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
                                         SessionState& session, Transaction* transaction, const Recipient* recipient,
-                                        QueueEvent* event) {
+                                        QueueEvent* event, std::optional<Instant> until) {
   Trail& trail = transaction ? transaction->trail : session.trail;
-  LiveEffects effects(worker, trail, session.id, stage, epoch->time_limit);
+  LiveEffects effects(worker, *epoch, trail, session.id, stage,
+                      until.value_or(worker.executor->now() + epoch->time_limit));
   for (const CompiledHook& one : epoch->hooks) {
     const Hook& hook = *one.hook;
     if (hook.stage != stage || (hook.role && *hook.role != session.client.role)) continue;

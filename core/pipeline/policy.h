@@ -101,38 +101,41 @@ class PipelinePolicy final : public Policy {
   };
   /// A mail that rules bring in, before it goes through "root".
   using Settled = std::shared_ptr<SettledMail>;
+  /// What a mail has in common with all that it brings in.
+  struct MessageRun {
+    std::shared_ptr<const RuleEpoch> epoch;  ///< whatever a reload installs meanwhile
+    Instant until;                           ///< the end of all their waits
+    std::size_t brought = 0;                 ///< how many were brought in so far
+  };
   PolicyWorker& here(Executor& executor) { return *workers_[executor.index()]; }
   void begin_trail(SessionState& session);
   Task<Verdict> session_stage(SessionState& session, Stage stage);
   Task<Verdict> run_hooks(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Stage stage,
                           SessionState& session, Transaction* transaction, const Recipient* recipient,
-                          QueueEvent* event = nullptr);
+                          QueueEvent* event = nullptr, std::optional<Instant> until = {});
   Task<Verdict> run_queue_hooks(QueueEvent& event);
   void keep_event(Executor& executor, const QueueEvent& event, const Trail& trail);
   void hook_failed(PolicyWorker& worker, const CompiledHook& hook, Stage stage, SessionState& session, Trail& trail,
                    const Fault& fault);
-  /// `mail` and `address` outlive the task: the latter is the recipient's in rcpt().
+  /// `mail` and `address` outlive the task: the latter is the recipient's in rcpt(). Behind `until` nobody is waited
+  /// for.
   Task<Classified> classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
-                                      const Address& address);
+                                      const Address& address, Instant until = Instant::max());
   Task<Classified> classify_return_path(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
-                                        const Address& address);
+                                        const Address& address, Instant until);
   Task<Classified> classify_local(PolicyWorker& worker, const RuleEpoch& epoch, Transaction& mail,
-                                  const Address& address);
-  Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, Expansion& expansion);
+                                  const Address& address, Instant until);
+  Task<void> expand_aliases(PolicyWorker& worker, Transaction& transaction, Expansion& expansion, Instant until);
   void rewrite_sender(PolicyWorker& worker, Transaction& mail, const std::vector<bool>& by_alias, Plan& plan) const;
-  /// `epoch`: of the mail and of all that it brings in, whatever a reload installs meanwhile. `brought`: how many mails
-  /// were brought in by this one and by those that it brought in.
-  Task<Decision> decide_message(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch, Transaction& transaction,
-                                std::size_t& brought);
+  /// `run` outlives the task, here and below: it is of the frame of message().
+  Task<Decision> decide_message(PolicyWorker& worker, MessageRun& run, Transaction& transaction);
   /// Settles the mails that rules brought in (brought.cc). A verdict that refuses is the answer to all.
-  Task<Verdict> bring_in(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch, Transaction& parent,
-                         std::size_t& brought);
-  Task<Verdict> bring_one(PolicyWorker& worker, const std::shared_ptr<const RuleEpoch>& epoch, Transaction& parent,
-                          BroughtMail& mail, std::size_t& brought);
+  Task<Verdict> bring_in(PolicyWorker& worker, MessageRun& run, Transaction& parent);
+  Task<Verdict> bring_one(PolicyWorker& worker, MessageRun& run, Transaction& parent, BroughtMail& mail);
   void drop_settled(Transaction& parent, std::string_view why, std::size_t first = 0);
   Settled make_settled(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent, BroughtMail& mail);
   /// Whether the recipient may have it; its place beside the others is then set up. Errors: "brought.*".
-  Task<Result<void>> address_one(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent,
+  Task<Result<void>> address_one(PolicyWorker& worker, const MessageRun& run, const Transaction& parent,
                                  const BroughtMail& mail, Transaction& child, Recipient recipient);
   void log_refusal(PolicyWorker& worker, Transaction& transaction, const Recipient& recipient, const Verdict& verdict,
                    std::string_view cell);

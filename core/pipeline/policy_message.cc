@@ -106,10 +106,11 @@ Verdict discarded(std::string reason) {
 
 }  // namespace
 
-Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, Expansion& expansion) {
+Task<void> PipelinePolicy::expand_aliases(PolicyWorker& worker, Transaction& mail, Expansion& expansion,
+                                          Instant until) {
   const std::size_t named = mail.envelope.recipients.size();
   std::set<Address> known;
-  RecordedDirectory directory(worker, mail.trail, Stage::kMessage);
+  RecordedDirectory directory(worker, mail.trail, Stage::kMessage, until);
   for (std::size_t i = 0; i < named; ++i)
     if (mail.lookups[i].kind != AddressLookup::Kind::kAlias) known.insert(mail.envelope.recipients[i].address);
   for (std::size_t i = 0; i < named; ++i) {
@@ -193,13 +194,13 @@ void PipelinePolicy::rewrite_sender(PolicyWorker& worker, Transaction& mail, con
 }
 
 Task<Decision> PipelinePolicy::message(Transaction& transaction) {
-  std::size_t brought = 0;
   PolicyWorker& worker = here(co_await this_executor());
-  co_return co_await decide_message(worker, worker.epoch, transaction, brought);
+  MessageRun run{.epoch = worker.epoch, .until = worker.executor->now() + worker.epoch->time_limit};
+  co_return co_await decide_message(worker, run, transaction);
 }
 
-Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, std::shared_ptr<const RuleEpoch> epoch,
-                                              Transaction& transaction, std::size_t& brought) {
+Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, MessageRun& common, Transaction& transaction) {
+  const std::shared_ptr<const RuleEpoch>& epoch = common.epoch;
   Executor& executor = *worker.executor;
   const Instant before = executor.now();
   // Before any rule has seen it: what a replay runs its scripts over.
@@ -207,7 +208,8 @@ Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, std::shared_
   if (options_.archive && transaction.brought_depth == 0 && options_.archive->wants(executor, transaction))
     co_await options_.archive->keep(executor, transaction);
   if (epoch->hooked(Stage::kMessage)) {
-    Verdict verdict = co_await run_hooks(worker, epoch, Stage::kMessage, transaction.session, &transaction, nullptr);
+    Verdict verdict = co_await run_hooks(worker, epoch, Stage::kMessage, transaction.session, &transaction, nullptr,
+                                         nullptr, common.until);
     if (verdict.refuses()) {
       transaction.trail.reply(Stage::kMessage, verdict.reply.code, said(verdict.reply));
       refused_messages_.add(executor.index());
@@ -221,9 +223,9 @@ Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, std::shared_
   const std::vector<std::uint32_t>& named_by = expansion.named_by;
   std::iota(expansion.named_by.begin(), expansion.named_by.end(), 0U);
   if (std::ranges::any_of(transaction.lookups, [](const auto& one) { return one.kind == AddressLookup::Kind::kAlias; }))
-    co_await expand_aliases(worker, transaction, expansion);
+    co_await expand_aliases(worker, transaction, expansion, common.until);
 
-  LiveEffects effects(worker, transaction.trail, transaction.session.id, Stage::kMessage, epoch->time_limit);
+  LiveEffects effects(worker, *epoch, transaction.trail, transaction.session.id, Stage::kMessage, common.until);
   RootRun run(*epoch, worker, transaction, effects);
   for (const auto& [recipient, why] : expansion.failed) {
     RecipientSet one = RecipientSet::none(transaction.envelope.recipients.size());
@@ -247,7 +249,7 @@ Task<Decision> PipelinePolicy::decide_message(PolicyWorker& worker, std::shared_
   } else {
     settle_bodies(run, transaction, decision);
     if (!transaction.brought.empty()) {
-      Verdict verdict = co_await bring_in(worker, epoch, transaction, brought);
+      Verdict verdict = co_await bring_in(worker, common, transaction);
       if (verdict.refuses()) {
         drop_settled(transaction, verdict.reply.text);
         decision = whole_decision(named, std::move(verdict));

@@ -27,7 +27,8 @@ void qualify(Address& address, const Directory& directory) {
 }  // namespace
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                    Transaction& mail, const Address& address) {
+                                                                    Transaction& mail, const Address& address,
+                                                                    Instant until) {
   Classified out;
   out.lookup = of_kind(AddressLookup::Kind::kForeign);
   const RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
@@ -44,14 +45,15 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_recipient(PolicyWorker
       break;
   }
   if (return_paths_ && return_paths_->is_return_path(address))
-    return classify_return_path(worker, epoch, mail, address);
-  return classify_local(worker, epoch, mail, address);
+    return classify_return_path(worker, epoch, mail, address, until);
+  return classify_local(worker, epoch, mail, address, until);
 }
 
 /// A sender that we gave forwarded mail leads back to the true one, as an alias that only this address has. What was
 /// not signed here, or too long ago, is nobody.
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_return_path(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                      Transaction& mail, const Address& address) {
+                                                                      Transaction& mail, const Address& address,
+                                                                      Instant until) {
   Classified out;
   const auto back = return_paths_->reverse(address, worker.executor->wall());
   mail.trail.fact(Stage::kRcpt, "return-path",
@@ -67,7 +69,7 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_return_path(PolicyWork
   const RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
   if (directory.domain_kind(back->domain().ascii()) == DomainKind::kLocal) {
     if (return_paths_->is_return_path(*back)) co_return out;
-    const Classified behind = co_await classify_local(worker, epoch, mail, *back);
+    const Classified behind = co_await classify_local(worker, epoch, mail, *back, until);
     if (behind.kind == RecipientClass::kNoSuchUser || behind.kind == RecipientClass::kLocalRouted) co_return out;
     if (behind.kind == RecipientClass::kTemporary) co_return behind;
   }
@@ -80,10 +82,11 @@ Task<PipelinePolicy::Classified> PipelinePolicy::classify_return_path(PolicyWork
 }
 
 Task<PipelinePolicy::Classified> PipelinePolicy::classify_local(PolicyWorker& worker, const RuleEpoch& epoch,
-                                                                Transaction& mail, const Address& address) {
+                                                                Transaction& mail, const Address& address,
+                                                                Instant until) {
   Classified out;
   const bool postmaster = address.is_postmaster();
-  RecordedDirectory directory(worker, mail.trail, Stage::kRcpt);
+  RecordedDirectory directory(worker, mail.trail, Stage::kRcpt, until);
   out.lookup = of_kind(AddressLookup::Kind::kNoSuchUser);
   if (!address.domain().empty()) {
     const Instant since = worker.executor->now();

@@ -35,7 +35,13 @@ DomainKind RecordedDirectory::domain_kind(std::string_view ascii_domain) const {
 
 Task<AddressLookup> RecordedDirectory::look_up(const Address& address) {
   if (worker_.recorded) return Task<AddressLookup>::ready(worker_.recorded->find(stage_, address));
-  return worker_.directory->find(address);
+  Task<AddressLookup> asked = worker_.directory->find(address);
+  if (worker_.executor->now() < until_) return asked;
+  auto answer = std::move(asked).operator co_await();
+  if (answer.await_ready()) return Task<AddressLookup>::ready(answer.await_resume());
+  AddressLookup late;
+  late.kind = AddressLookup::Kind::kTemporary;
+  return Task<AddressLookup>::ready(std::move(late));
 }
 
 void RecordedDirectory::write(const Address& address, DomainKind domain, const AddressLookup& found,

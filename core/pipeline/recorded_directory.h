@@ -22,8 +22,9 @@ struct PolicyWorker;
 
 class RecordedDirectory final : public Directory {
  public:
-  /// All outlive it.
-  RecordedDirectory(PolicyWorker& worker, Trail& trail, Stage stage) : worker_(worker), trail_(trail), stage_(stage) {}
+  /// All outlive it. Behind `until` an answer that would have to be waited for is "temporary".
+  RecordedDirectory(PolicyWorker& worker, Trail& trail, Stage stage, Instant until = Instant::max())
+      : worker_(worker), trail_(trail), stage_(stage), until_(until) {}
 
   DomainKind domain_kind(std::string_view ascii_domain) const override;
   Task<AddressLookup> find(Address address) override;
@@ -48,6 +49,7 @@ class RecordedDirectory final : public Directory {
   PolicyWorker& worker_;
   Trail& trail_;
   Stage stage_;
+  Instant until_;
   mutable std::array<Seen, kRemembered> seen_{};  ///< what was written last; in place of a set, which would allocate
   mutable std::size_t next_ = 0;
 };
