@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace postern {
@@ -70,45 +71,61 @@ bool counts_received(const Rule& rule) {
   return rule.when && rule.when->name().find("relay_limit") != std::string::npos;
 }
 
-/// Depth-first over `go`, as mail would go; reports the rule that closes a cycle, and finds the loop guard.
+/// Depth-first over `go`, as mail would go; reports the rule that closes a cycle, and finds the loop guard. A pipeline
+/// that mail can come to with and without having passed a guard is looked at for both.
 class Walk {
  public:
   Walk(const RuleSet& rules, Diagnostics& diagnostics) : rules_(rules), diagnostics_(diagnostics) {}
 
   void visit(std::string_view name) {
     const auto found = rules_.pipelines.find(name);
-    if (found == rules_.pipelines.end() || done_.contains(name)) return;
+    if (found == rules_.pipelines.end()) return;
+    if (const auto seen = done_.find(name); seen != done_.end() && (seen->second == Seen::kUnguarded || guarded_))
+      return;  // what holds without a guard holds with one
     path_.push_back(found->first);
     const bool guarded_before = guarded_;
     for (const Rule& rule : found->second.rules) {
       if (counts_received(rule)) guarded_ = has_guard_ = true;
-      if (!guarded_ && !unguarded_ && sends(rule)) unguarded_ = &rule;
+      if (!guarded_ && !unguarded_ && sends(rule)) {
+        unguarded_ = &rule;
+        way_ = way_from(path_.begin());
+      }
       for (const auto& action : rule.actions) follow(rule, action->goes_to());
     }
     guarded_ = guarded_before;  // what a pipeline looked at, the rules behind its `go` have not
     path_.pop_back();
-    done_.insert(found->first);
+    done_.insert_or_assign(found->first, guarded_ ? Seen::kGuarded : Seen::kUnguarded);
   }
   bool reached(const std::string& name) const { return done_.contains(name); }
   bool has_guard() const { return has_guard_; }
-  const Rule* unguarded() const { return unguarded_; }  ///< the first rule that sends mail on unguarded
+  const Rule* unguarded() const { return unguarded_; }       ///< the first rule that sends mail on unguarded
+  const std::string& unguarded_way() const { return way_; }  ///< "root -> out": how mail comes to it
 
  private:
+  enum class Seen : std::uint8_t { kGuarded, kUnguarded };
+  using Step = std::vector<std::string>::const_iterator;
+  std::string way_from(Step start) const {
+    std::string way;
+    for (Step step = start; step != path_.end(); ++step) way.append(way.empty() ? "" : " -> ").append(*step);
+    return way;
+  }
   void follow(const Rule& rule, const std::string& target) {
     if (target.empty()) return;
     const auto start = std::ranges::find(path_, target);
     if (start == path_.end()) return visit(target);
-    std::string way;
-    for (auto step = start; step != path_.end(); ++step) way.append(*step).append(" -> ");
-    diagnostics_.error(rule.origin, fmt::format("rule \"{}\" goes in a circle: {}{}", rule.name, way, target));
+    if (!circles_.emplace(&rule, target).second) return;  // told when it was seen on another way
+    diagnostics_.error(rule.origin,
+                       fmt::format("rule \"{}\" goes in a circle: {} -> {}", rule.name, way_from(start), target));
   }
   const RuleSet& rules_;
   Diagnostics& diagnostics_;
   std::vector<std::string> path_;
-  std::set<std::string, std::less<>> done_;
+  std::map<std::string, Seen, std::less<>> done_;
+  std::set<std::pair<const Rule*, std::string>> circles_;
   bool guarded_ = false;
   bool has_guard_ = false;
   const Rule* unguarded_ = nullptr;
+  std::string way_;
 };
 
 bool refuses(const Action& action) {
@@ -151,11 +168,13 @@ void lint_pipeline(const RuleSet& rules, const PipelineRules& pipeline, Diagnost
 void lint_loops(const RuleSet& rules, const Walk& walk, Diagnostics& diagnostics) {
   constexpr std::string_view kHint =
       "begin root with { when = match.relay_limit(100), act.bounce(\"5.4.6\", \"mail loop\") }";
+  const bool direct = walk.unguarded_way().find(' ') == std::string::npos;
+  const std::string way = direct ? "" : "on the way " + walk.unguarded_way() + " ";
   if (walk.unguarded())
     diagnostics.warning(walk.unguarded()->origin, "lint.no_loop_guard",
-                        fmt::format("rule \"{}\" sends mail on, and nothing before it stops one that goes in circles "
-                                    "(RFC 5321 section 6.3)",
-                                    walk.unguarded()->name),
+                        fmt::format("rule \"{}\" sends mail on, and {}nothing before it stops one that goes in "
+                                    "circles (RFC 5321 section 6.3)",
+                                    walk.unguarded()->name, way),
                         std::string(kHint));
   else if (!walk.has_guard())
     diagnostics.warning(rules.pipelines.find("root")->second.origin, "lint.no_loop_guard",
@@ -210,7 +229,8 @@ void check_rules(const RuleSet& rules, Diagnostics& diagnostics, const KnownTarg
     lint_pipeline(rules, pipeline, diagnostics);
   }
   lint_loops(rules, walk, diagnostics);
-  for (const auto& [name, pipeline] : rules.pipelines) walk.visit(name);  // cycles among the unused ones
+  for (const auto& [name, pipeline] : rules.pipelines)
+    if (!walk.reached(name)) walk.visit(name);  // cycles among the unused ones
   if (known) check_targets(rules, *known, diagnostics);
   apply_waivers(rules, diagnostics, known);
 }

@@ -2,8 +2,8 @@
 //
 // Errors: no pipeline "root"; a `go` to a pipeline that does not exist; a cycle of `go`; a pipeline that does not end
 // in a rule that always ends; a rule or an action that cannot be reached; a waiver of a code that is none of these:
-//   lint.no_loop_guard            mail can be sent on before anything has looked at the number of its Received fields
-//                                 (RFC 5321 §6.3)
+//   lint.no_loop_guard            mail can be sent on, by some way through the pipelines, before anything has looked at
+//                                 the number of its Received fields (RFC 5321 §6.3)
 //   lint.denial_after_acceptance  a recipient is refused in a pipeline and not at RCPT: the sender may get a bounce
 //   lint.unused_pipeline          no rule leads to it
 //   lint.skip_at_end              a pipeline's last rule lets mail pass where it fails: there is nothing behind it

@@ -184,6 +184,54 @@ TEST_CASE("a loop guard counts where mail passes it before it is sent on") {
   CHECK(Script("pipeline root\n  none_of(relay_limit) -> relay\n  -> bounce\n").said().empty());
 }
 
+TEST_CASE("a loop guard on one way does not speak for another way to the same pipeline") {
+  // Mail for lists passes the guard; all other mail comes to the same relay without it, and two servers with these
+  // rules that name each other as gateway send it to and fro.
+  CHECK(Script("pipeline root\n"
+               "  has_header -> go:lists\n"
+               "  -> go:out\n"
+               "pipeline lists\n"
+               "  relay_limit -> bounce\n"
+               "  -> go:out\n"
+               "pipeline out\n"
+               "  -> relay\n")
+            .said() ==
+        "test.lua:8:3: warning: rule \"out#1\" sends mail on, and on the way root -> out nothing before it stops one "
+        "that goes in circles (RFC 5321 section 6.3) [lint.no_loop_guard]\n"
+        "  8 |   -> relay\n"
+        "    |   ^\n"
+        "  begin root with { when = match.relay_limit(100), act.bounce(\"5.4.6\", \"mail loop\") }\n");
+  // With the guard before both ways nothing is wrong.
+  CHECK(Script("pipeline root\n"
+               "  relay_limit -> bounce\n"
+               "  has_header -> go:lists\n"
+               "  -> go:out\n"
+               "pipeline lists\n"
+               "  -> go:out\n"
+               "pipeline out\n"
+               "  -> relay\n")
+            .said()
+            .empty());
+}
+
+TEST_CASE("a circle that is seen on two ways is told once") {
+  const std::string said = Script(
+                               "pipeline root\n"
+                               "  has_header -> go:lists\n"
+                               "  -> go:out\n"
+                               "pipeline lists\n"
+                               "  relay_limit -> bounce\n"
+                               "  -> go:out\n"
+                               "pipeline out\n"
+                               "  -> go:back\n"
+                               "pipeline back\n"
+                               "  -> go:out\n")
+                               .said();
+  const std::size_t first = said.find("goes in a circle: out -> back -> out");
+  REQUIRE(first != std::string::npos);
+  CHECK(said.find("goes in a circle", first + 1) == std::string::npos);
+}
+
 TEST_CASE("each lint can be waived by its code, and a waiver that silences nothing is told") {
   const std::string rules =
       "pipeline root\n"
