@@ -1,19 +1,19 @@
 // `postern explain`: what would become of a mail, without delivering it.
 //
-// Hooks, gate and rules run here, with the directory of the configuration and its resolver. What they ask of databases,
-// stores and web servers is not asked, since the answer might change something there: it shows in the story as not
-// available. Where relayed mail goes, the running server is asked.
+// Hooks, gate and rules run here, with the directory of the configuration, its resolver, databases, kv stores and web
+// servers (explain_world.h). What would change something there is not done: it is answered as if it had been, and told.
+// Where relayed mail goes, the running server is asked.
 #include <fmt/format.h>
 
 #include <chrono>
 
 #include "core/cli/command.h"
+#include "core/cli/explain_world.h"
 #include "core/control/client.h"
 #include "core/control/json_text.h"
 #include "core/loader/server.h"
 #include "core/offline/mail_run.h"
 #include "postern/file.h"
-#include "postern/nursery.h"
 
 namespace postern {
 
@@ -22,7 +22,6 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr std::size_t kMaxMessage = 256U << 20;  // octets of --message
-constexpr Duration kNameTimeout = 5s;
 
 struct ExplainOptions {
   std::string from, ip, ehlo = "client.example", auth, listener, message, role = "mx";
@@ -52,59 +51,6 @@ Result<SpecMail> described(const ExplainOptions& options) {
   if (!text) return fault(text.error().code, fmt::format("{}: {}", options.message, text.error().detail));
   mail.text = std::move(*text);
   return mail;
-}
-
-/// The world that rules meet: real where asking changes nothing.
-struct World {
-  std::unique_ptr<Runtime> runtime = make_uv_runtime({.workers = 1, .pin_workers = false});
-  Metrics metrics{1};
-  std::unique_ptr<Resolver> resolver;
-  std::unique_ptr<Spool> spool = make_memory_spool();
-  std::unique_ptr<PreparedRules> rules;
-  PipelinePolicy policy{{.workers = 1, .metrics = metrics}};
-};
-
-Task<void> run_in(World* world, SpecMail mail, Result<SpecResult>* out) {
-  ClientInfo& client = mail.client;
-  const ReverseName name = co_await world->resolver->reverse_name(client.ip, Deadline::after(kNameTimeout));
-  client.reverse_name = name.name;
-  client.reverse_verified = name.confirmed();
-  auto described_mail = offline_mail(mail);
-  if (described_mail) {
-    described_mail->reverse = SessionState::Reverse{.status = name.status};
-    *out = co_await run_offline({world->policy, *world->spool}, &*described_mail);
-  } else {
-    *out = std::unexpected(described_mail.error());
-  }
-  world->resolver.reset();  // on its thread, before its executor
-  world->runtime->stop();
-}
-
-Result<SpecResult> run_explained(CommandContext& context, Server& server, SpecMail mail) {
-  World world;
-  const Config& config = server.config();
-  const Services& services = server.services();
-  Executor& executor = world.runtime->worker(0);
-  auto resolver = make_resolver(executor, resolver_settings(config.get<DnsConfig>()));
-  if (!resolver) return std::unexpected(resolver.error());
-  world.resolver = std::move(*resolver);
-  Diagnostics diagnostics;  // told by the check before
-  const auto* return_paths = services.find<ReturnPaths>();
-  world.rules = prepare_rules(config.get<PipelineSettings>(), make_gate(config.get<RelaySettings>(), return_paths),
-                              server.rules(), services.find<ScriptEngine>(), world.metrics, 1, diagnostics);
-  context.report(diagnostics);
-  if (!world.rules) return fault("explain.scripts", "the scripts cannot be loaded");
-  world.policy.attach(services.need<Directory>(), nullptr, return_paths);
-  world.policy.attach_spool(*world.spool, host_name(config.get<ServerSettings>()));
-  world.policy.start(executor, *world.resolver, Log());
-  world.policy.install(executor, *world.rules);
-  Result<SpecResult> out = fault("explain.stopped", "it did not come to an end");
-  {
-    Nursery nursery(executor);
-    nursery.spawn(run_in(&world, std::move(mail), &out));
-    world.runtime->run();
-  }
-  return out;
 }
 
 /// What the running server says of one outcome's way, or why it says nothing.
@@ -177,15 +123,10 @@ ordered_json outcome_json(const SpecOutcome& one) {
           {"options", one.options},         {"reason", one.reason},          {"header", one.header}};
 }
 
-/// Questions that were shown and not carried out.
-std::size_t not_asked(const SpecResult& result) {
-  return static_cast<std::size_t>(std::ranges::count_if(result.trail, [](const TrailEntry& entry) {
-    return entry.kind == TrailEntry::Kind::kEffect &&
-           (entry.name == "http" || entry.name == "sql" || entry.name.starts_with("kv."));
-  }));
-}
+constexpr std::string_view kMemoryEmpty =
+    "the store \"memory\" is in the running server and was empty here: what it holds might change the outcome";
 
-void print_json(CommandContext& context, const Config& config, const SpecResult& result) {
+void print_json(CommandContext& context, const Config& config, const SpecResult& result, const ExplainWorld& world) {
   ordered_json steps = ordered_json::array();
   for (const TrailEntry& entry : result.trail)
     steps.push_back({{"stage", to_string(entry.stage)},
@@ -198,14 +139,20 @@ void print_json(CommandContext& context, const Config& config, const SpecResult&
     recipients.push_back(outcome_json(one));
     if (one.action == "relay") recipients.back()["way"] = way_of(context, config, one, result.sender);
   }
+  ordered_json deeds = ordered_json::array(), missing = ordered_json::array();
+  for (const Pretence::Deed& one : world.deeds())
+    deeds.push_back({{"stage", to_string(one.stage)}, {"effect", one.effect}, {"question", one.question}});
+  for (const Fault& one : world.missing()) missing.push_back(one.detail);
+  if (ExplainWorld::asked_memory(result)) missing.push_back(kMemoryEmpty);
   fmt::print("{}\n", json_text(ordered_json{{"sender", result.sender},
                                             {"recipients", recipients},
                                             {"brought_in", result.brought.size()},
-                                            {"not_asked", not_asked(result)},
+                                            {"would_do", deeds},
+                                            {"missing", missing},
                                             {"steps", steps}}));
 }
 
-void print_result(CommandContext& context, const Config& config, const SpecResult& result) {
+void print_result(CommandContext& context, const Config& config, const SpecResult& result, const ExplainWorld& world) {
   fmt::print("{}\n", result.story);
   for (const SpecOutcome& one : result.outcomes) {
     fmt::print("{}{}{}\n  {}{} {} {}{} at {}{}\n  {}\n", bold(), one.recipient, plain(),
@@ -214,11 +161,11 @@ void print_result(CommandContext& context, const Config& config, const SpecResul
     if (one.action == "relay") print_way(way_of(context, config, one, result.sender));
   }
   if (!result.brought.empty()) fmt::print("{} more mails would be brought in by rules\n", result.brought.size());
-  if (const std::size_t count = not_asked(result))
-    fmt::print(
-        "{} questions to databases, stores or web servers were not carried out: their answers might change the "
-        "outcome\n",
-        count);
+  if (!world.deeds().empty()) fmt::print("not done here, but by a server:\n");
+  for (const Pretence::Deed& one : world.deeds())
+    fmt::print("  would be done at {}: {} {}\n", to_string(one.stage), one.effect, one.question);
+  for (const Fault& one : world.missing()) fmt::print("not asked: {}\n", one.detail);
+  if (ExplainWorld::asked_memory(result)) fmt::print("{}\n", kMemoryEmpty);
 }
 
 void explain(CommandContext& context, const ExplainOptions& options) {
@@ -226,26 +173,31 @@ void explain(CommandContext& context, const ExplainOptions& options) {
   if (!mail) return context.fail(mail.error(), kExitUsage);
   auto assembly = context.assemble_and_read();
   if (!assembly) return;
+  const Assembly& parts = *assembly;  // the server's from here on
   auto server = Server::make(std::move(assembly), context.config, true);
   if (!server) return context.fail(server.error());
   Diagnostics diagnostics;
   const bool good = (*server)->check(diagnostics);
   context.report(diagnostics);
   if (!good) return;
-  const auto result = run_explained(context, **server, std::move(*mail));
+  ExplainWorld world(parts, **server);
+  Diagnostics repeated;  // told by the check before, but for what went wrong since
+  const auto result = world.run(std::move(*mail), repeated);
+  if (repeated.has_errors()) context.report(repeated);
   if (!result) return context.fail(result.error());
   if (context.json)
-    print_json(context, (*server)->config(), *result);
+    print_json(context, (*server)->config(), *result, world);
   else
-    print_result(context, (*server)->config(), *result);
+    print_result(context, (*server)->config(), *result, world);
 }
 
 }  // namespace
 
 void add_explain(CLI::App& app, CommandContext& context) {
-  auto* command =
-      add_command(app, "explain", "Tell what would become of a mail: gate, hooks, rules, route; nothing is delivered",
-                  "postern explain --from ann@example.net --to bob@example.org --ip 192.0.2.1");
+  auto* command = add_command(
+      app, "explain",
+      "Tell what would become of a mail: gate, hooks, rules, route; nothing is delivered, and nothing is changed",
+      "postern explain --from ann@example.net --to bob@example.org --ip 192.0.2.1");
   auto options = std::make_shared<ExplainOptions>();
   command->add_option("--from", options->from, "The sender; empty for a bounce");
   command->add_option("--to", options->to, "A recipient; may be given again")->required();

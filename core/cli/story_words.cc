@@ -154,7 +154,7 @@ std::string fact_sentence(const TrailEntry& entry) {
   if (name == "beside") return fmt::format("It was taken in together with the mail {}.", value);
   if (name == "body") return fmt::format("The text was replaced: {}.", value);
   if (name == "client" || name == "listener" || name == "ports" || name == "role" || name == "sender" ||
-      name == "alias" || name == "rewrite" || name == "plan")
+      name == "alias" || name == "rewrite" || name == "plan" || name == "draft")
     return {};
   return fmt::format("Noted: {} is {}.", printable(name), value);
 }

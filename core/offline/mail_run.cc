@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/offline/outcomes.h"
+#include "core/pipeline/root_run.h"
 #include "core/pipeline/trail_reader.h"
 #include "postern/message.h"
 
@@ -257,7 +258,9 @@ Result<OfflineMail> offline_mail(const SpecMail& mail) {
   return out;
 }
 
-Task<Result<SpecResult>> run_offline(OfflineParts parts, const OfflineMail* mail) {
+namespace {
+
+Task<Result<SpecResult>> lead(OfflineParts parts, const OfflineMail* mail) {
   Run run{parts, *mail, SessionState(mail->session), {}};
   run.session.proxy = mail->proxy;
   run.session.reverse = mail->reverse;
@@ -270,6 +273,18 @@ Task<Result<SpecResult>> run_offline(OfflineParts parts, const OfflineMail* mail
   co_await parts.policy.disconnect(run.session);
   if (!done) co_return std::unexpected(done.error());
   co_return std::move(run.result);
+}
+
+}  // namespace
+
+Task<Result<SpecResult>> run_offline(OfflineParts parts, const OfflineMail* mail) {
+  std::string threw;
+  try {
+    co_return co_await lead(parts, mail);
+  } catch (...) {
+    threw = fault_of_current_exception().detail;
+  }
+  co_return fault("offline.threw", std::move(threw));
 }
 
 }  // namespace postern

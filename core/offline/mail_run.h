@@ -7,7 +7,8 @@
 // Owner:  the caller; what it names outlives the run.
 // Thread: that of the executor that it runs on.
 // Errors: refusals are outcomes; "offline.text" when the spool does not take the text, "offline.address" for what is no
-//         address.
+//         address, "offline.threw" for what a module threw (of what rules throw the policy makes an outcome). Only
+//         Cancelled is thrown.
 // RFC:    5321 §4.1.4 (order of commands), 3207 §4.2 (a second EHLO after STARTTLS).
 #pragma once
 

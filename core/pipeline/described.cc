@@ -125,6 +125,14 @@ std::optional<std::pair<std::string, NoteValue>> read_note(std::string_view text
   return std::nullopt;
 }
 
+void name_envelope(TrailRecord& record, const Envelope& envelope) {
+  record.sender = envelope.sender.to_string();
+  for (const Recipient& recipient : envelope.recipients) {
+    if (record.recipients.size() >= TrailLog::kMaxRecipients) return;
+    record.recipients.push_back(recipient.address.to_string());
+  }
+}
+
 void note_mail(Transaction& transaction) {
   Trail& trail = transaction.trail;
   if (const std::string parameters = mail_parameters(transaction.envelope, transaction.answers_each);

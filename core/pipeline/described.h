@@ -10,10 +10,13 @@
 #include <string_view>
 #include <utility>
 
+#include "core/pipeline/trail_log.h"
 #include "postern/pipeline.h"
 
 namespace postern {
 
+/// Sender and recipients of a record, of these the first TrailLog::kMaxRecipients.
+void name_envelope(TrailRecord& record, const Envelope& envelope);
 /// Facts "parameters" and "note" of the mail that begins; nothing for a plain one.
 void note_mail(Transaction& transaction);
 /// The fact "parameters" of a recipient, before its gate entry; nothing for a plain one.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/pipeline/effect_texts.h"
+#include "core/pipeline/pretence.h"
 #include "core/pipeline/recorded_answers.h"
 #include "postern/database.h"
 #include "postern/key_value.h"
@@ -18,6 +19,16 @@ constexpr std::size_t kMaxScriptCounters = 256;  // names that scripts make, per
 
 std::unexpected<Fault> too_many_questions() {
   return fault("effects.limit", "a rule asked too many questions");
+}
+
+/// Whether this is one of those questions that are not asked, since they would change the world.
+template <class Question>
+bool is_pretended(const PolicyWorker& worker, const Question& question) {
+  return worker.pretence && !worker.recorded && !Pretence::only_reads(question);
+}
+
+std::string as_if(bool pretended, std::string answer) {
+  return pretended ? "not done, as if: " + std::move(answer) : std::move(answer);
 }
 
 }  // namespace
@@ -72,6 +83,7 @@ Task<Result<HttpResponse>> LiveEffects::fetch(const HttpRequest& request) {
   if (spent()) co_return too_many_questions();
   if (worker_.recorded) co_return worker_.recorded->http(stage_, request);
   if (!worker_.http) co_return fault("effects.none", "nobody asks over HTTP here");
+  if (is_pretended(worker_, request)) co_return worker_.pretence->http(stage_, request);
   const Duration left = until_ - worker_.executor->now();
   if (left <= Duration{}) co_return fault("http.timeout", "the time for this mail is over");
   HttpRequest bounded = request;
@@ -86,8 +98,8 @@ Task<Result<HttpResponse>> LiveEffects::fetch(const HttpRequest& request) {
 Task<Result<HttpResponse>> LiveEffects::http(HttpRequest request) {
   const Instant since = worker_.executor->now();
   Result<HttpResponse> response = co_await fetch(request);
-  write("http", http_question(request), response ? http_text(*response, request.url) : fault_text(response.error()),
-        since);
+  std::string answer = response ? http_text(*response, request.url) : fault_text(response.error());
+  write("http", http_question(request), as_if(is_pretended(worker_, request), std::move(answer)), since);
   co_return response;
 }
 
@@ -99,6 +111,8 @@ Task<Result<SqlRows>> LiveEffects::query(const std::string& database, const std:
   if (worker_.recorded) co_return worker_.recorded->sql(stage_, database, statement, arguments);
   Database* found = worker_.services ? worker_.services->find<Database>(database) : nullptr;
   if (!found || database.empty()) co_return fault("effects.none", "there is no database \"" + database + "\"");
+  if (is_pretended(worker_, std::string_view(statement)))
+    co_return worker_.pretence->sql(stage_, database, statement, arguments);
   co_return co_await found->query(statement, arguments, Deadline::at(until_));
 }
 
@@ -106,7 +120,9 @@ Task<Result<SqlRows>> LiveEffects::sql(std::string database, std::string stateme
                                        std::vector<SqlArgument> arguments) {
   const Instant since = worker_.executor->now();
   Result<SqlRows> rows = co_await query(database, statement, arguments);
-  write("sql", sql_question(database, statement, arguments), rows ? sql_text(*rows) : fault_text(rows.error()), since);
+  std::string answer = rows ? sql_text(*rows) : fault_text(rows.error());
+  write("sql", sql_question(database, statement, arguments),
+        as_if(is_pretended(worker_, std::string_view(statement)), std::move(answer)), since);
   co_return rows;
 }
 
@@ -119,6 +135,7 @@ Task<Result<KeyValueReply>> LiveEffects::ask_store(const std::string& store, con
   if (worker_.recorded) co_return worker_.recorded->kv(stage_, store, request);
   KeyValueStore* found = worker_.services && !store.empty() ? worker_.services->find<KeyValueStore>(store) : nullptr;
   if (!found) co_return fault("effects.none", "there is no kv store \"" + store + "\"");
+  if (worker_.pretence) co_return co_await worker_.pretence->kv(stage_, store, found, request, Deadline::at(until_));
   co_return co_await found->ask(request, Deadline::at(until_));
 }
 
@@ -126,8 +143,9 @@ Task<Result<KeyValueReply>> LiveEffects::kv(std::string store, KeyValueRequest r
   if (store.empty()) store = epoch_.kv;
   const Instant since = worker_.executor->now();
   Result<KeyValueReply> reply = co_await ask_store(store, request);
-  write(kv_effect(request.kind), kv_question(store, request),
-        reply ? kv_text(request, *reply) : fault_text(reply.error()), since);
+  std::string answer = reply ? kv_text(request, *reply) : fault_text(reply.error());
+  write(kv_effect(request.kind), kv_question(store, request), as_if(is_pretended(worker_, request), std::move(answer)),
+        since);
   co_return reply;
 }
 

@@ -4,7 +4,10 @@
 // of a run share one deadline, [pipeline] time_limit; those of a message share it with those of its hooks and of all
 // mails that it brings in. Once it is over nobody is waited for: questions end as "timeout", the directory answers what
 // it knows at once. A run keeps the stores of the epoch that it began under. Where PolicyWorker::recorded is set
-// (replay, explain, specs) the answers come from there, and nothing outside is touched.
+// (replay, specs) the answers come from there, and nothing outside is touched.
+//
+// Where PolicyWorker::pretence is set (explain) the world is asked, and what would change it is not done: such an
+// answer stands in the trail behind "not done, as if: ".
 //
 // Errors: values, in the trail like other answers: "effects.limit" (kMaxQuestions), "effects.none" (no such database,
 // store or client here), "sql.limit", "kv.limit", and those of the services asked.
@@ -26,6 +29,7 @@
 
 namespace postern {
 
+class Pretence;
 class RecordedAnswers;
 class Services;
 
@@ -40,6 +44,8 @@ struct PolicyWorker {
   HttpClient* http = nullptr;           ///< nothing: http is "effects.none"
   const Services* services = nullptr;   ///< where databases, kv stores and the spool are found by name
   RecordedAnswers* recorded = nullptr;  ///< nothing in a server; else it answers instead of the world
+  Pretence* pretence = nullptr;         ///< nothing in a server; else what would change the world is not done
+  Trail* event_trail = nullptr;         ///< gets the trail of each event of the queue; nothing: nobody looks
   Instant (*precise_clock)() =
       nullptr;  ///< for the times of rules; nothing: the executor's, which stands still in a turn
   std::shared_ptr<const RuleEpoch> epoch;

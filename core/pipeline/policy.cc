@@ -106,6 +106,14 @@ void PipelinePolicy::answer_from(Executor& executor, RecordedAnswers* recorded) 
   here(executor).recorded = recorded;
 }
 
+void PipelinePolicy::pretend(Executor& executor, Pretence* pretence) {
+  here(executor).pretence = pretence;
+}
+
+void PipelinePolicy::watch_events(Executor& executor, Trail* trail) {
+  here(executor).event_trail = trail;
+}
+
 void PipelinePolicy::install(Executor& executor, const PreparedRules& prepared) {
   here(executor).epoch = prepared.workers.at(executor.index());
   {
@@ -299,11 +307,7 @@ void PipelinePolicy::refused(SessionState& session, Transaction* transaction, st
   record.client = session.client.ip.to_string();
   record.outcome = why;
   if (transaction) {
-    record.sender = transaction->envelope.sender.to_string();
-    for (const Recipient& recipient : transaction->envelope.recipients) {
-      if (record.recipients.size() >= TrailLog::kMaxRecipients) break;
-      record.recipients.push_back(recipient.address.to_string());
-    }
+    name_envelope(record, transaction->envelope);
   }
   record.trail = trail.bytes();
   options_.trails->append(*session.executor, record);

@@ -58,6 +58,10 @@ class PipelinePolicy final : public Policy {
   /// From now on rules on this worker are answered from `recorded`, which outlives them, instead of by the world; null
   /// ends that. For replay, explain and specs.
   void answer_from(Executor& executor, RecordedAnswers* recorded);
+  /// From now on rules on this worker may look at the world and not change it; `pretence` outlives them, null ends it.
+  void pretend(Executor& executor, Pretence* pretence);
+  /// `trail` gets what the queue's hooks on this worker leave, event by event; null ends it. For specs.
+  void watch_events(Executor& executor, Trail* trail);
   /// Puts an epoch in force on one worker; on its thread, or before the loops run. Cannot fail.
   void install(Executor& executor, const PreparedRules& prepared);
 

@@ -7,6 +7,7 @@
 
 #include "core/pipeline/archive.h"
 #include "core/pipeline/brought.h"
+#include "core/pipeline/described.h"
 #include "core/pipeline/once.h"
 #include "core/pipeline/policy.h"
 #include "core/pipeline/root_run.h"
@@ -351,11 +352,7 @@ void PipelinePolicy::accepted(PolicyWorker& worker, MessageId id, const Transact
     record.message = name;
     record.session = transaction.session.id;
     record.client = transaction.session.client.ip.to_string();
-    record.sender = envelope.sender.to_string();
-    for (const Recipient& recipient : envelope.recipients) {
-      if (record.recipients.size() >= TrailLog::kMaxRecipients) break;
-      record.recipients.push_back(recipient.address.to_string());
-    }
+    name_envelope(record, envelope);
     record.outcome = "accepted";
     record.trail = transaction.trail.bytes();
     options_.trails->append(*worker.executor, record);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/pipeline/described.h"
 #include "core/pipeline/policy.h"
 #include "postern/mail_date.h"
 #include "postern/queue_event.h"
@@ -80,6 +81,7 @@ Task<Verdict> PipelinePolicy::run_queue_hooks(QueueEvent& event) {
   for (const auto& [option, value] : event.options)
     if (const auto before = asked.find(option); before == asked.end() || before->second != value)
       mail.trail.fact(event.stage, "route", fmt::format("{} = {}", option, value));
+  if (worker.event_trail) *worker.event_trail = mail.trail;
   if (is_end(event.stage) || says_something(mail.trail)) keep_event(executor, event, mail.trail);
   co_return verdict;
 }
@@ -91,11 +93,7 @@ void PipelinePolicy::keep_event(Executor& executor, const QueueEvent& event, con
   record.accepted = true;
   record.message = event.id.to_string();
   record.session = session_of(event);
-  record.sender = event.envelope.sender.to_string();
-  for (const Recipient& recipient : event.envelope.recipients) {
-    if (record.recipients.size() >= TrailLog::kMaxRecipients) break;
-    record.recipients.push_back(recipient.address.to_string());
-  }
+  name_envelope(record, event.envelope);
   record.outcome = to_string(event.stage);
   record.trail = trail.bytes();
   options_.trails->append(executor, record);
