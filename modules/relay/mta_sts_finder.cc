@@ -130,8 +130,27 @@ Task<void> StsFinder::refresh() {
   }
 }
 
+Task<void> StsFinder::adopt() {
+  if (!store_) co_return;
+  StsStore* store = store_.get();
+  std::vector<std::string> domains;
+  try {
+    domains = co_await run_blocking(Pool::kDisk, [store] { return store->domains(kMaxAdopted); });
+  } catch (const Overloaded&) {
+    co_return;  // whoever is asked for is taken over then
+  }
+  for (std::string& domain : domains) {
+    if (known_.size() >= kMaxKnown) co_return;
+    if (known_.contains(domain)) continue;
+    const auto fresh = known(domain);
+    co_await load(fresh, std::move(domain));
+    if (fresh->entry && fresh->used == WallTime{}) fresh->used = fresh->entry->fetched;
+  }
+}
+
 Task<void> StsFinder::run() {
   refreshing_ = true;
+  if (executor_.index() == 0) co_await adopt();
   for (;;) {
     // Apart from the other workers, so that one of them fetches and the others read what it has stored.
     const auto spread = executor_.random() % static_cast<std::uint64_t>(Duration(kRound).count() / 4);

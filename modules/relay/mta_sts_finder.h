@@ -7,7 +7,9 @@
 //
 // run() fetches anew in the background what is used and has not been fetched for a day (or half its life), so that
 // mail waits for a web server only when a policy is new: find() leaves it the refresh until a quarter of the life is
-// left. Bounded: kMaxRefreshed domains and kRoundTime a round. What another worker has fetched comes from the disk.
+// left. Bounded: kMaxRefreshed domains and kRoundTime a round. What another worker has fetched comes from the disk. So
+// do, at a start, the policies of an earlier process (on worker 0): they are kept up for as long as if they had been
+// asked for when they were fetched, or a domain with little mail would lose its own in the first quiet week (§10.2).
 //
 // After a failed fetch none is tried for 5 minutes (§3.3). Two askers of one domain wait for one look-up.
 //
@@ -48,12 +50,15 @@ class StsFinder {
   static constexpr Duration kRound = 1h;
   static constexpr Duration kRoundTime = 30min;
   static constexpr std::size_t kMaxRefreshed = 500;  ///< in a round
+  static constexpr std::size_t kMaxAdopted = kMaxKnown / 2;
 
   StsFinder(Executor& executor, Resolver& dns, HttpClient& http, std::shared_ptr<StsStore> store)
       : executor_(executor), dns_(dns), http_(http), store_(std::move(store)) {}
   Task<StsFinding> find(std::string domain, Deadline deadline);
   /// Refreshes each kRound, until it is cancelled.
   Task<void> run();
+  /// Takes over what is on the disk and was never asked for since the start. Once, before the first round.
+  Task<void> adopt();
   /// One round of it: the policies that count, are due, and were asked for within their own max_age.
   Task<void> refresh();
 

@@ -61,6 +61,19 @@ std::optional<StsEntry> StsStore::load(const std::string& domain) {
   return good_domain(domain) ? read(domain + std::string(kEnding)) : std::nullopt;
 }
 
+std::vector<std::string> StsStore::domains(std::size_t most) {
+  std::vector<std::string> out;
+  auto names = env_.list(folder_);
+  if (!names) return out;
+  for (std::string& name : *names) {
+    if (out.size() >= most) break;
+    if (!name.ends_with(kEnding)) continue;
+    name.resize(name.size() - kEnding.size());
+    if (good_domain(name)) out.push_back(std::move(name));
+  }
+  return out;
+}
+
 Result<void> StsStore::save(const std::string& domain, const StsEntry& entry) {
   if (!good_domain(domain)) return fault("sts.save", "\"" + domain + "\" cannot be a file's name");
   const std::string name = domain + std::string(kEnding);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mta_sts.h"
 #include "postern/env.h"
@@ -41,6 +42,8 @@ class StsStore {
   Result<void> prepare();
   std::optional<StsEntry> load(const std::string& domain);
   Result<void> save(const std::string& domain, const StsEntry& entry);
+  /// Whose policies there are, in no order; at most `most`.
+  std::vector<std::string> domains(std::size_t most);
 
  private:
   std::optional<StsEntry> read(const std::string& name);

@@ -268,6 +268,23 @@ TEST_CASE("a policy that is used is fetched anew in the background, and mail doe
   world.sim.run_until_idle();
 }
 
+TEST_CASE("after a restart a policy is kept up before anybody asks for it") {
+  StsWorld world;
+  world.publish("one", sts_text("enforce", "mx.example.org"));  // a week
+  world.find();
+  CHECK(world.http.asked.size() == 1);
+  world.restart();
+  Nursery nursery(world.executor);
+  nursery.spawn(world.finder->run());
+  world.sim.run_for(30h);
+  CHECK(world.http.asked.size() == 2);
+  world.dns.erase("_mta-sts.example.org");  // an attacker hides the record until the first policy's week is over
+  world.sim.run_for(150h);
+  CHECK(world.find().entry);
+  nursery.cancel();
+  world.sim.run_until_idle();
+}
+
 TEST_CASE("a policy that nobody asks for any more is left to end") {
   StsWorld world;
   world.publish("one", sts_text("enforce", "mx.example.org", "172800"));
