@@ -247,6 +247,19 @@ void check_settings(const DeliverySettings& settings, Diagnostics& diagnostics) 
     if (source.warm_up.empty() != source.since.empty())
       diagnostics.error(source.origin(source.since.empty() ? "warm_up" : "since"),
                         "since and warm_up stand together: the day that the schedule begins with");
+  for (std::size_t at = 0; at < settings.sources.size(); ++at) {
+    const SourceSettings& source = settings.sources[at];
+    const auto end = settings.sources.begin() + static_cast<long>(at);
+    const auto other = std::find_if(settings.sources.begin(), end, [&](const SourceSettings& one) {
+      return one.address == source.address && (one.warm_up != source.warm_up || one.since != source.since);
+    });
+    if (other != end)
+      diagnostics.warning(source.origin("address"), "delivery.warm-up-differs",
+                          source.address.to_string() + " warms up in another way at " +
+                              other->origin("address").to_string() +
+                              ": mail is counted together, and the laxer line rules",
+                          "write the same since and warm_up, or none, wherever the address stands");
+  }
   if (settings.max_back_off < settings.back_off)
     diagnostics.error(settings.origin("max_back_off"), "max_back_off is less than back_off");
 }

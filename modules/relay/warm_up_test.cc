@@ -180,6 +180,26 @@ TEST_CASE("a disk that fails is told of, and the count is written when it is wel
   CHECK(world.env.content("warm-up/counts").find("198.51.100.1 1\n") != std::string::npos);
 }
 
+TEST_CASE("an address that stands in two pools warms up in one way, or is told of") {
+  const auto warned = [](const std::string& second) {
+    ConfigSchemas schemas;
+    schemas.add<DeliverySettings>();
+    Diagnostics diagnostics;
+    Config::parse(schemas, "t.toml",
+                  "[[delivery.source]]\naddress = \"198.51.100.1\"\nsince = \"2026-02-28\"\nwarm_up = [50]\n"
+                  "[[delivery.source]]\npool = \"bulk\"\n" +
+                      second,
+                  diagnostics);
+    return diagnostics.render();
+  };
+  CHECK(warned("address = \"198.51.100.1\"\nsince = \"2026-02-28\"\nwarm_up = [50]\n").empty());
+  CHECK(warned("address = \"198.51.100.2\"\n").empty());
+  const std::string told = warned("address = \"198.51.100.1\"\n");
+  CHECK(told.find("delivery.warm-up-differs") != std::string::npos);
+  CHECK(told.find("t.toml:7:") != std::string::npos);
+  CHECK(told.find("in another way at t.toml:2:") != std::string::npos);
+}
+
 TEST_CASE("since and warm_up stand together, and a day is one") {
   const auto complaints = [](const std::string& more) {
     ConfigSchemas schemas;
