@@ -7,6 +7,7 @@
 #include "objects.h"
 #include "postern/nursery.h"
 #include "rules.h"
+#include "verdict_words.h"
 
 namespace postern::lua {
 
@@ -307,9 +308,7 @@ VerdictAction::VerdictAction(Verdict verdict) {
 }
 
 std::string VerdictAction::name() const {
-  static constexpr std::string_view kNames[] = {"continue",   "accept",  "reject",     "defer",
-                                                "disconnect", "discard", "quarantine", "hold"};
-  return std::string(kNames[static_cast<std::size_t>(result_.verdict.kind)]);
+  return std::string(verdict_word(result_.verdict.kind));
 }
 
 }  // namespace postern::lua

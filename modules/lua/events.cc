@@ -12,6 +12,7 @@
 #include "bind.h"
 #include "objects.h"
 #include "postern/queue_event.h"
+#include "verdict_words.h"
 
 namespace postern::lua {
 namespace {
@@ -109,12 +110,6 @@ int event_set(lua_State* L) {
   return 0;
 }
 
-std::string_view word_of(Verdict::Kind kind) {
-  static constexpr std::string_view kNames[] = {"continue",   "accept",  "reject",     "defer",
-                                                "disconnect", "discard", "quarantine", "hold"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
-
 }  // namespace
 
 bool is_queue_stage(Stage stage) {
@@ -126,12 +121,12 @@ std::optional<Fault> wrong_queue_verdict(Stage stage, const Verdict& verdict) {
   if (!verdict.decided()) return std::nullopt;
   if (stage != Stage::kAttempt)
     return Fault{"script.result",
-                 fmt::format("a hook at {} returns nothing, not {}{}", to_string(stage), word_of(verdict.kind),
+                 fmt::format("a hook at {} returns nothing, not {}{}", to_string(stage), verdict_word(verdict.kind),
                              stage == Stage::kRoute ? "; it sets event.gateway, event.tls or event.source"
                                                     : ": what happened has happened")};
   if (verdict.kind == Kind::kDefer || verdict.kind == Kind::kHold) return std::nullopt;
   return Fault{"script.result",
-               fmt::format("a hook at attempt returns nothing, defer or hold, not {}", word_of(verdict.kind))};
+               fmt::format("a hook at attempt returns nothing, defer or hold, not {}", verdict_word(verdict.kind))};
 }
 
 void open_events(lua_State* L) {

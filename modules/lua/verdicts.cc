@@ -7,6 +7,7 @@
 #include "objects.h"
 #include "postern/config.h"
 #include "postern/text.h"
+#include "verdict_words.h"
 
 namespace postern::lua {
 namespace {
@@ -99,10 +100,8 @@ int call_verdict(lua_State* L) {
 }
 
 int verdict_text(lua_State* L) {
-  static constexpr std::string_view kNames[] = {"continue",   "accept",  "reject",     "defer",
-                                                "disconnect", "discard", "quarantine", "hold"};
   const Verdict& verdict = check_box<VerdictBox>(L, 1).verdict;
-  std::string text(kNames[static_cast<std::size_t>(verdict.kind)]);
+  std::string text(verdict_word(verdict.kind));
   if (verdict.refuses())
     text += fmt::format(" {} {} {}", verdict.reply.code, verdict.reply.enhanced, verdict.reply.text);
   else if (!verdict.reason.empty())
@@ -112,6 +111,12 @@ int verdict_text(lua_State* L) {
 }
 
 }  // namespace
+
+std::string_view verdict_word(Verdict::Kind kind) {
+  static constexpr std::string_view kWords[] = {"continue",   "accept",  "reject",     "defer",
+                                                "disconnect", "discard", "quarantine", "hold"};
+  return kWords[static_cast<std::size_t>(kind)];
+}
 
 void open_verdicts(lua_State* L) {
   constexpr luaL_Reg kVerdict[] = {{"__call", call_verdict}, {"__tostring", bound<verdict_text>}, {nullptr, nullptr}};
