@@ -12,6 +12,7 @@
 #include "core/pipeline/policy.h"
 #include "core/pipeline/recorded_answers.h"
 #include "postern/dns_fake.h"
+#include "postern/queue_event.h"
 #include "postern/sim.h"
 
 namespace postern {
@@ -35,8 +36,13 @@ class OfflineMachine {
   /// Moves the clock forward; it never goes back.
   void advance_to(WallTime when);
   Result<SpecResult> run(const OfflineMail& mail, RecordedAnswers& answers);
+  /// Runs the hooks of the queue; `event` is changed by them and outlives the call, `trail` gets what they left.
+  Result<Verdict> run(QueueEvent& event, RecordedAnswers& answers, Trail& trail);
 
  private:
+  template <class T>
+  Result<T> finish(Task<Result<T>> task, RecordedAnswers& answers);
+
   SimRuntime sim_;
   Metrics metrics_{1};
   FakeResolver dns_;  // never asked: every question goes to the answers

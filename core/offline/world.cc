@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/pipeline/effect_texts.h"
+#include "core/pipeline/trail_reader.h"
 #include "postern/text.h"
 
 namespace postern {
@@ -21,7 +22,9 @@ class OfflineWorld::NoDirectory final : public Directory {
 };
 
 OfflineWorld::OfflineWorld(const OfflineSetup& setup)
-    : setup_(setup), scripts_(setup.settings.scripts), gate_(setup.gate), directory_(std::make_unique<NoDirectory>()) {}
+    : setup_(setup), scripts_(setup.settings.scripts), gate_(setup.gate), directory_(std::make_unique<NoDirectory>()) {
+  answer_anew();
+}
 
 OfflineWorld::~OfflineWorld() {
   machine_.reset();  // before the rules that run in it
@@ -38,6 +41,8 @@ void OfflineWorld::state(std::string_view effect, std::string_view question, std
 /// From the first of each question's answers on, as if nothing had been asked.
 void OfflineWorld::answer_anew() {
   answers_ = RecordedAnswers();
+  answers_.fall_back_to(store_);
+  answers_.fold_addresses();
   for (const auto& [key, answers] : stated_)
     for (const std::string& one : answers) answers_.add(key.first, key.second, one);
 }
@@ -78,14 +83,15 @@ Result<void> OfflineWorld::set_address(std::string_view address, AddressLookup l
   for (const Address& target : lookup.targets) targets_.push_back(target);
   std::string text;
   append_lookup(text, DomainKind::kLocal, lookup);
-  state("directory.find", parsed->to_string(), std::move(text));
+  state("directory.find", to_lower(parsed->to_string()), std::move(text));
   return {};
 }
 
 Result<void> OfflineWorld::answer(std::string_view effect, std::string_view question, std::string_view answer) {
   if (effect.empty()) return fault("spec.value", "an answer needs the name of its effect");
-  stated_[Key(effect, question)].emplace_back(answer);
-  answers_.add(effect, question, answer);
+  const std::string asked = effect == "directory.find" ? to_lower(question) : std::string(question);
+  stated_[Key(effect, asked)].emplace_back(answer);
+  answers_.add(effect, asked, answer);
   return {};
 }
 
@@ -127,18 +133,44 @@ void OfflineWorld::close_over(const Address& address) {
   nobody.kind = AddressLookup::Kind::kNoSuchUser;
   std::string text;
   append_lookup(text, DomainKind::kLocal, nobody);
-  state_default("directory.find", address.to_string(), text);
+  state_default("directory.find", to_lower(address.to_string()), text);
 }
 
-void OfflineWorld::close_directory(const OfflineMail& mail) {
-  close_over(mail.envelope.sender);
-  for (const Recipient& recipient : mail.recipients) {
+void OfflineWorld::close_directory(const Address& sender, const std::vector<Recipient>& recipients) {
+  close_over(sender);
+  for (const Recipient& recipient : recipients) {
     close_over(recipient.address);
     if (!recipient.address.is_bare_postmaster()) continue;
     if (auto domain = Domain::parse(directory_->default_domain()))
       close_over(recipient.address.with_domain(std::move(*domain)));
   }
   for (const Address& target : targets_) close_over(target);
+}
+
+std::string OfflineWorld::store_name(std::string_view name) const {
+  return name.empty() ? setup_.settings.kv : std::string(name);
+}
+
+Result<void> OfflineWorld::set_key(std::string_view store, std::string_view key, std::optional<std::string> value) {
+  if (key.empty() || key.size() > KeyValueStore::kMaxKey)
+    return fault("spec.value", fmt::format("a key has 1 to {} octets", KeyValueStore::kMaxKey));
+  if (value && value->size() > KeyValueStore::kMaxValue)
+    return fault("spec.value", fmt::format("a value has at most {} octets", KeyValueStore::kMaxValue));
+  KeyValueRequest request{.kind = KeyValueRequest::Kind::kRemove, .key = std::string(key)};
+  if (value) {
+    request.kind = KeyValueRequest::Kind::kSet;
+    request.value = std::move(*value);
+  }
+  store_.set_clock(clock_);
+  if (auto done = store_.kv(store_name(store), request); !done) return std::unexpected(done.error());
+  return {};
+}
+
+Result<std::optional<std::string>> OfflineWorld::key(std::string_view store, std::string_view key) {
+  store_.set_clock(clock_);
+  auto reply = store_.kv(store_name(store), {.key = std::string(key)});
+  if (!reply) return std::unexpected(reply.error());
+  return std::move(reply->value);
 }
 
 Result<void> OfflineWorld::check_answered() const {
@@ -150,19 +182,63 @@ Result<void> OfflineWorld::check_answered() const {
   return fault("spec.unanswered", "the rules asked what the spec does not state:" + out);
 }
 
+/// The scripts, and the time for all of them.
+Result<void> OfflineWorld::prepare() {
+  if (auto loaded = load(); !loaded) return loaded;
+  machine_->advance_to(clock_);
+  answers_.set_clock(clock_);
+  store_.set_clock(clock_);
+  return {};
+}
+
 Result<SpecResult> OfflineWorld::mail(const SpecMail& mail) {
   auto described = offline_mail(mail);
   if (!described) return std::unexpected(described.error());
-  close_directory(*described);
-  if (auto loaded = load(); !loaded) return std::unexpected(loaded.error());
-  machine_->advance_to(clock_);
-  answers_.set_clock(clock_);
+  close_directory(described->envelope.sender, described->recipients);
+  if (auto ready = prepare(); !ready) return std::unexpected(ready.error());
   auto result = machine_->run(*described, answers_);
   if (auto answered = check_answered(); !answered) {
     answer_anew();  // a spec that expected this goes on, and is told again
     return std::unexpected(answered.error());
   }
   return result;
+}
+
+Result<SpecEventResult> OfflineWorld::event(const SpecEvent& event) {
+  SpecMail addresses;  // of the event, read as those of a mail are
+  addresses.sender = event.sender;
+  addresses.recipients = event.recipients;
+  auto described = offline_mail(addresses);
+  if (!described) return std::unexpected(described.error());
+  close_directory(described->envelope.sender, described->recipients);
+  if (auto ready = prepare(); !ready) return std::unexpected(ready.error());
+  Envelope envelope = std::move(described->envelope);
+  envelope.recipients = std::move(described->recipients);
+  QueueEvent asked{.stage = event.stage,
+                   .envelope = envelope,
+                   .size = event.size,
+                   .accepted = event.accepted.value_or(clock_),
+                   .attempts = event.attempts,
+                   .options = event.options,
+                   .destination = event.destination,
+                   .host = event.host,
+                   .reply = event.reply,
+                   .next = event.next};
+  for (std::uint32_t i = 0; i < envelope.recipients.size(); ++i) asked.recipients.push_back(i);
+  Trail trail;
+  auto verdict = machine_->run(asked, answers_, trail);
+  if (auto answered = check_answered(); !answered) {
+    answer_anew();
+    return std::unexpected(answered.error());
+  }
+  if (!verdict) return std::unexpected(verdict.error());
+  SpecEventResult out{.verdict = std::move(*verdict), .options = std::move(asked.options)};
+  if (const auto entries = Trail::decode(trail.bytes())) {
+    out.story = render_story(*entries);
+    for (const TrailEntry& entry : *entries)
+      if (entry.kind == TrailEntry::Kind::kError) out.failures.push_back(entry.answer);
+  }
+  return out;
 }
 
 }  // namespace postern

@@ -100,7 +100,7 @@ DnsAnswer RecordedAnswers::dns(Stage stage, std::string_view name, RecordType ty
 }
 
 AddressLookup RecordedAnswers::find(Stage stage, const Address& address) {
-  const std::string question = address.to_string();
+  const std::string question = folds_ ? to_lower(address.to_string()) : address.to_string();
   AddressLookup none;
   if (!entries_.contains(Key(kFind, question))) {
     // Of a domain that is not ours nothing else can be known.
@@ -154,6 +154,7 @@ Result<KeyValueReply> RecordedAnswers::kv(Stage stage, std::string_view store, c
   using Kind = KeyValueRequest::Kind;
   const std::string_view effect = kv_effect(request.kind);
   const std::string question = kv_question(store, request);
+  if (fallback_ && !entries_.contains(Key(effect, question))) return fallback_->kv(store, request);
   const bool changes = request.kind == Kind::kIncrement || request.kind == Kind::kRemove;
   const std::string* text = take(stage, effect, question, changes ? Repeat::kNever : Repeat::kSame);
   if (!text) return unanswered_fault(effect);
@@ -170,6 +171,7 @@ WallTime RecordedAnswers::clock(Stage stage) {
 }
 
 double RecordedAnswers::random(Stage stage) {
+  if (fallback_ && !entries_.contains(Key(kRandom, ""))) return fallback_->random();
   double value = 0;
   if (const std::string* text = take(stage, kRandom, "", Repeat::kNever))
     std::from_chars(text->data(), text->data() + text->size(), value);

@@ -9,6 +9,8 @@
 //   - one that changes the world or never has the same answer twice (clock, random, kv.incr, http POST, at_most,
 //     rate_limit) takes the next unused entry of another stage, and after that has no answer.
 //
+// Of questions that nobody stated an answer to, kv and random may be answered by a Fallback (specs).
+//
 // What has no answer, or one that was cut or secret, is noted in unanswered() and gets the answer of a world that is
 // down: never a guess.
 //
@@ -43,6 +45,14 @@ class RecordedAnswers {
     std::string why;  ///< "was not asked", "was asked less often", "the answer was cut", "the answer is secret" …
   };
 
+  /// Answers what nothing was stated for.
+  class Fallback {
+   public:
+    virtual ~Fallback() = default;
+    virtual Result<KeyValueReply> kv(std::string_view store, const KeyValueRequest& request) = 0;
+    virtual double random() = 0;  ///< [0, 1)
+  };
+
   RecordedAnswers() = default;
   /// Takes the effect entries; others are passed over. The first `start` is the clock when nothing else says the time.
   explicit RecordedAnswers(const std::vector<TrailEntry>& entries);
@@ -50,6 +60,10 @@ class RecordedAnswers {
   /// One more answer, for specs: at `stage`, or at any.
   void add(std::string_view effect, std::string_view question, std::string_view answer,
            std::optional<Stage> stage = std::nullopt);
+  /// For specs; it outlives this.
+  void fall_back_to(Fallback& fallback) { fallback_ = &fallback; }
+  /// Addresses are those of a directory that looks at no case, and were added in lower case. A trail's are exact.
+  void fold_addresses() { folds_ = true; }
   /// A clock that stands still; recorded times are not looked at.
   void set_clock(WallTime now) { clock_ = now; }
 
@@ -90,6 +104,8 @@ class RecordedAnswers {
   std::vector<Unanswered> unanswered_;
   std::optional<WallTime> clock_;
   WallTime last_time_{};
+  Fallback* fallback_ = nullptr;
+  bool folds_ = false;
   bool incomplete_ = false;
 };
 

@@ -46,6 +46,9 @@ void open_spec(lua_State* L, SpecFile& file);
 void push_spec_world(lua_State* L);
 void open_spec_world(lua_State* L);   // spec_world.cc
 void open_spec_result(lua_State* L);  // spec_result.cc
+void open_spec_event(lua_State* L);   // spec_event.cc
+/// t:event(stage, {...}): the hooks of the queue.
+int spec_event(lua_State* L);
 
 /// What a case is handed by t:mail(): all outcomes, or those of one recipient.
 struct SpecResultBox {

@@ -168,6 +168,7 @@ void open_spec(lua_State* L, SpecFile& file) {
   lua_setglobal(L, "require");
   open_spec_world(L);
   open_spec_result(L);
+  open_spec_event(L);
 }
 
 bool run_spec_file(const std::filesystem::path& path, const Limits& limits,

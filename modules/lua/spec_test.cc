@@ -12,6 +12,9 @@ struct Told {
   std::size_t worlds = 0;
   SpecResult result;
   std::vector<SpecMail> mails;
+  std::map<std::string, std::string> keys;
+  std::vector<SpecEvent> events;
+  SpecEventResult event_result;
 };
 
 class FakeWorld final : public SpecWorld {
@@ -34,6 +37,22 @@ class FakeWorld final : public SpecWorld {
   }
   Result<void> use_scripts(const std::vector<std::string>& files) override { return say("scripts " + files.at(0)); }
   Result<void> set_relay_network(std::string_view network) override { return say("relay " + std::string(network)); }
+  Result<void> set_key(std::string_view store, std::string_view key, std::optional<std::string> value) override {
+    if (value)
+      told_.keys[std::string(store) + "/" + std::string(key)] = *value;
+    else
+      told_.keys.erase(std::string(store) + "/" + std::string(key));
+    return {};
+  }
+  Result<std::optional<std::string>> key(std::string_view store, std::string_view key) override {
+    const auto found = told_.keys.find(std::string(store) + "/" + std::string(key));
+    return found == told_.keys.end() ? std::nullopt : std::optional(found->second);
+  }
+  void set_seed(std::uint64_t seed) override { say("seed " + std::to_string(seed)); }
+  Result<SpecEventResult> event(const SpecEvent& event) override {
+    told_.events.push_back(event);
+    return told_.event_result;
+  }
   Result<SpecResult> mail(const SpecMail& mail) override {
     told_.mails.push_back(mail);
     return told_.result;
@@ -159,6 +178,65 @@ TEST_CASE("what is written wrongly is explained with the nearest word") {
   CHECK(has(specs.fails("t:dns('a.example', 'A', '::1')"), "\"::1\" is no address for A"));
   CHECK(has(specs.fails("t:dns('a.example', 'MX', 'mx.example.org')"), "it has the form \"10 mx.example.org\""));
   CHECK(has(specs.fails("t:account('bad')"), "a_spec.lua:3: \"bad\" is no address"));
+}
+
+TEST_CASE("a case puts keys into a store and looks at them, and says where chance begins") {
+  Specs specs;
+  CHECK(specs.fails(R"(
+    local spec = require "postern.spec"
+    t:kv("a", "5"):kv("b", 6):kv("a", "far", "redis"):seed(7)
+    spec.equal(t:kv "a", "5")
+    spec.equal(t:kv("a", nil, "redis"), "far")
+    t:kv("a", false)
+    spec.equal(t:kv "a", nil))") == "");
+  CHECK(specs.told.keys == std::map<std::string, std::string>{{"/b", "6"}, {"redis/a", "far"}});
+  CHECK(specs.told.text == "seed 7\n");
+  CHECK(has(specs.fails("t:kv('a', true)"), "a text, or false for none"));
+}
+
+TEST_CASE("an event of the queue is described as hooks see it, and what they made of it is looked at") {
+  Specs specs;
+  specs.told.event_result.options = {{"gateway", "night.example.org:25"}};
+  CHECK(specs.fails(R"(
+    local r = t:event("route", { from = "a@x.example", to = { "b@y.example", "c@y.example" }, tls = "verify",
+                                 attempts = 2, size = 5000 })
+    r:expect_route { gateway = "night.example.org:25" }:expect_nothing()
+    require("postern.spec").equal(r.gateway, "night.example.org:25")
+    t:event("deferred", { to = "b@y.example", reply = { code = 421, text = "later" }, next = 1767225600, host = "mx" }))") ==
+        "");
+  const SpecEvent& route = specs.told.events.at(0);
+  CHECK(route.stage == Stage::kRoute);
+  CHECK(route.recipients == std::vector<std::string>{"b@y.example", "c@y.example"});
+  CHECK(route.destination == "y.example");
+  CHECK(route.options == std::map<std::string, std::string>{{"tls", "verify"}});
+  CHECK(route.attempts == 2);
+  CHECK(route.size == 5000);
+  const SpecEvent& deferred = specs.told.events.at(1);
+  CHECK(deferred.reply == Reply{421, "4.3.0", "later"});
+  CHECK(deferred.next == WallTime(std::chrono::seconds(1767225600)));
+  CHECK(deferred.host == "mx");
+}
+
+TEST_CASE("what hooks of the queue did otherwise than expected is told with what they did") {
+  Specs specs;
+  specs.told.event_result.verdict.kind = Verdict::Kind::kHold;
+  specs.told.event_result.verdict.hold = std::chrono::hours(1);
+  const std::string attempt = "t:event('attempt', { to = 'b@y.example' })";
+  CHECK(specs.fails(attempt + ":expect_held():expect_held(3600)") == "");
+  CHECK(has(specs.fails(attempt + ":expect_held(60)"), "expected it to be held for 60 s, but it was held for 3600 s"));
+  CHECK(
+      has(specs.fails(attempt + ":expect_deferred(451)"), "a_spec.lua:3: attempt: expected it to be put off with 451"));
+  specs.told.event_result.verdict = Verdict::defer(451, "4.7.1", "not now");
+  CHECK(specs.fails(attempt + ":expect_deferred(451, '4.7.1', 'now')") == "");
+  CHECK(has(specs.fails(attempt + ":expect_nothing()"), "but it was put off with 451 4.7.1 not now"));
+  specs.told.event_result.failures = {"script.error at x.lua:1: oops"};
+  CHECK(specs.fails(attempt + ":expect_failure 'oops'") == "");
+  CHECK(has(specs.fails(attempt + ":expect_deferred()"), "failed: script.error at x.lua:1: oops"));
+  CHECK(has(specs.fails("t:event('atempt', { to = 'b@y.example' })"), "did you mean \"attempt\"?"));
+  CHECK(has(specs.fails("t:event('attempt', { to = 'b@y.example', tls = 'dane' })"), "tls belongs to route"));
+  CHECK(has(specs.fails("t:event('queued', {})"), "`to` is missing"));
+  CHECK(
+      has(specs.fails("t:event('queued', { to = 'b@y.example', attempts = -1 })"), "attempts must be a whole number"));
 }
 
 TEST_CASE("no case sees what another has left, and `before` runs in front of each") {

@@ -6,35 +6,15 @@
 #include "bind.h"
 #include "libraries.h"
 #include "postern/text.h"
-#include "spec.h"
+#include "spec_fields.h"
 
 namespace postern::lua {
 namespace {
-
-/// The handle of the world; it holds nothing.
-struct WorldBox {
-  static constexpr const char* kName = "spec's world";
-};
-
-SpecWorld& world_of(lua_State* L) {
-  check_box<WorldBox>(L, 1);
-  SpecWorld* world = SpecFile::of(L).world;
-  if (!world) luaL_error(L, "the world belongs to a case that is over");
-  return *world;
-}
 
 int done_or_raise(lua_State* L, const Result<void>& done) {
   if (!done) return luaL_error(L, "%s", done.error().detail.c_str());
   lua_settop(L, 1);
   return 1;  // the world again, so that calls may be chained
-}
-
-[[noreturn]] void bad_value(lua_State* L, std::string_view what, std::string_view value,
-                            std::span<const std::string_view> known) {
-  std::string text = fmt::format("there is no {} \"{}\"", what, value);
-  if (const std::string hint = did_you_mean(value, known); !hint.empty()) text += "; " + hint;
-  luaL_error(L, "%s", text.c_str());
-  std::unreachable();
 }
 
 // ---- DNS ------------------------------------------------------------------------------------------------------------
@@ -188,6 +168,32 @@ int answer(lua_State* L) {
   return done_or_raise(L, world.answer(check_text(L, 2), check_text(L, 3), check_text(L, 4)));
 }
 
+/// t:kv(key [, value [, store]]): the value there; or puts one there, false for none.
+int kv(lua_State* L) {
+  SpecWorld& world = world_of(L);
+  const std::string key(check_text(L, 2));
+  const std::string store = lua_isnoneornil(L, 4) ? std::string() : std::string(check_text(L, 4));
+  if (lua_isnoneornil(L, 3)) {
+    const auto value = world.key(store, key);
+    if (!value) return luaL_error(L, "%s", value.error().detail.c_str());
+    return *value ? push(L, **value) : lua_pushnil(L), 1;
+  }
+  std::optional<std::string> value;
+  if (lua_isboolean(L, 3))
+    luaL_argcheck(L, !lua_toboolean(L, 3), 3, "a text, or false for none");
+  else
+    value = check_text(L, 3);
+  return done_or_raise(L, world.set_key(store, key, std::move(value)));
+}
+
+/// t:seed(number): chance begins anew.
+int seed(lua_State* L) {
+  SpecWorld& world = world_of(L);
+  world.set_seed(static_cast<std::uint64_t>(luaL_checkinteger(L, 2)));
+  lua_settop(L, 1);
+  return 1;
+}
+
 /// t:relay_network(network)
 int relay_network(lua_State* L) {
   SpecWorld& world = world_of(L);
@@ -195,23 +201,6 @@ int relay_network(lua_State* L) {
 }
 
 // ---- mail -----------------------------------------------------------------------------------------------------------
-
-void check_known_keys(lua_State* L, int table, std::span<const std::string_view> known, std::string_view what) {
-  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-    const std::string_view key = lua_type(L, -2) == LUA_TSTRING ? raw_text(L, -2) : std::string_view("1");
-    if (std::ranges::find(known, key) == known.end()) bad_value(L, fmt::format("field of {}", what), key, known);
-  }
-}
-
-std::string text_field(lua_State* L, int table, const char* key, std::string fallback = {}) {
-  lua_getfield(L, table, key);
-  if (!lua_isnil(L, -1)) {
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "%s must be a string", key);
-    fallback = raw_text(L, -1);
-  }
-  lua_pop(L, 1);
-  return fallback;
-}
 
 /// A name, or true for one that will do.
 std::string word_or_true(lua_State* L, int table, const char* key, const char* if_true) {
@@ -269,22 +258,6 @@ void read_client(lua_State* L, int table, ClientInfo& client) {
   if (client.authenticated()) client.auth_mechanism = text_field(L, table, "mechanism", "PLAIN");
 }
 
-void read_recipients(lua_State* L, int table, std::vector<std::string>& recipients) {
-  lua_getfield(L, table, "to");
-  if (lua_type(L, -1) == LUA_TSTRING) {
-    recipients.emplace_back(raw_text(L, -1));
-  } else if (lua_istable(L, -1)) {
-    for (lua_Integer i = 1; i <= static_cast<lua_Integer>(lua_rawlen(L, -1)); ++i) {
-      lua_rawgeti(L, -1, i);
-      if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "to must be an address or a list of addresses");
-      recipients.emplace_back(raw_text(L, -1));
-      lua_pop(L, 1);
-    }
-  }
-  lua_pop(L, 1);
-  if (recipients.empty()) luaL_error(L, "the mail needs `to`: an address or a list of addresses");
-}
-
 /// t:mail { from =, to =, client = {...}, text = }
 int mail(lua_State* L) {
   static constexpr std::string_view kKeys[] = {"from", "to", "client", "text"};
@@ -311,13 +284,20 @@ int mail(lua_State* L) {
 }
 
 int world_index(lua_State* L) {
-  check_box<WorldBox>(L, 1);
-  constexpr std::pair<std::string_view, lua_CFunction> kMethods[] = {
-      {"dns", bound<dns>},       {"dns_fails", bound<dns_fails>},
-      {"domain", bound<domain>}, {"account", bound<account>},
-      {"alias", bound<alias>},   {"directory_fails", bound<directory_fails>},
-      {"clock", bound<clock>},   {"answer", bound<answer>},
-      {"mail", bound<mail>},     {"relay_network", bound<relay_network>}};
+  check_box<SpecWorldBox>(L, 1);
+  constexpr std::pair<std::string_view, lua_CFunction> kMethods[] = {{"dns", bound<dns>},
+                                                                     {"dns_fails", bound<dns_fails>},
+                                                                     {"domain", bound<domain>},
+                                                                     {"account", bound<account>},
+                                                                     {"alias", bound<alias>},
+                                                                     {"directory_fails", bound<directory_fails>},
+                                                                     {"clock", bound<clock>},
+                                                                     {"answer", bound<answer>},
+                                                                     {"kv", bound<kv>},
+                                                                     {"seed", bound<seed>},
+                                                                     {"event", bound<spec_event>},
+                                                                     {"mail", bound<mail>},
+                                                                     {"relay_network", bound<relay_network>}};
   const std::string_view name = check_text(L, 2);
   std::vector<std::string_view> known;
   for (const auto& [method, function] : kMethods) {
@@ -331,11 +311,11 @@ int world_index(lua_State* L) {
 
 void open_spec_world(lua_State* L) {
   constexpr luaL_Reg kWorld[] = {{"__index", bound<world_index>}, {nullptr, nullptr}};
-  define_box<WorldBox>(L, kWorld);
+  define_box<SpecWorldBox>(L, kWorld);
 }
 
 void push_spec_world(lua_State* L) {
-  push_box(L, WorldBox{});
+  push_box(L, SpecWorldBox{});
 }
 
 }  // namespace postern::lua

@@ -1,6 +1,10 @@
 """The tools that stand on trails: specs and the gate of a reload, explain, replay, the Lua prompt."""
+import contextlib
+import http.server
 import json
 import os
+import sqlite3
+import threading
 import unittest
 
 from postern import SCRIPT, Server, letter, main, wait_until
@@ -74,6 +78,55 @@ class Specs(unittest.TestCase):
 end)
 """)
         self.assertIn("4 cases, 0 failed", self.server.run("test").stdout)
+
+    def test_a_store_chance_and_the_hooks_of_the_queue(self):
+        self.server.write(script=LISTED.replace("local answer, err", """
+  local tries = postern.kv.incr("tries/" .. mail.sender, 1, "1h")
+  postern.kv.set("drawn", tostring(math.random(1000000)))
+  if tries < 2 then return postern.defer(451, "4.7.1", "again, please") end
+  local answer, err""", 1) + """
+postern.on("route", function(mail, event)
+  if postern.kv.get "night" then event.gateway = "night.example.test:25" end
+end)
+postern.on("attempt", function(mail, event)
+  if event.destination == "moving.test" then return postern.hold "1h" end
+  if event.attempts > 5 then return nothing.at_all end
+end)
+""")
+        self.spec("""local spec = require "postern.spec"
+spec.before(function(t)
+  t:account("Bob@example.test", "bob@example.test"):dns("1.113.0.203.bl.test", "A")
+end)
+local drawn
+spec.case("the second mail is taken", function(t)
+  local mail = { from = "a@foreign.test", to = "BOB@Example.test" }
+  t:mail(mail):expect_refused(451, "4.7.1", "again")
+  spec.equal(t:kv "tries/a@foreign.test", "1")
+  local first = t:kv "drawn"
+  t:mail(mail):expect_delivered("bob@example.test")
+  t:seed(1)
+  t:kv("tries/a@foreign.test", "7")
+  t:mail(mail):expect_delivered()
+  spec.equal(t:kv "drawn", first)
+  t:clock(1767225600 + 3601)
+  t:mail(mail):expect_delivered()          -- what the case put there has no end
+end)
+spec.case("nothing is left of another case", function(t)
+  spec.equal(t:kv "tries/a@foreign.test", nil)
+end)
+spec.case("routes and attempts", function(t)
+  t:event("route", { to = "x@far.test", tls = "verify" }):expect_route { tls = "verify" }
+  t:kv("night", "yes")
+  t:event("route", { to = "x@far.test" }):expect_route { gateway = "night.example.test:25" }
+  t:event("attempt", { to = "x@moving.test" }):expect_held(3600)
+  t:event("attempt", { to = "x@far.test" }):expect_nothing()
+  t:event("attempt", { to = "x@far.test", attempts = 6 }):expect_failure "mail.lua:"
+end)
+spec.case("this fails", function(t) t:event("attempt", { to = "x@moving.test" }):expect_nothing() end)
+""")
+        done = self.server.run("test", check=False)
+        self.assertIn("4 cases, 1 failed", done.stdout)
+        self.assertIn("attempt: expected hooks that say nothing, but it was held for 3600 s", done.stdout)
 
     def test_specs_without_a_configuration(self):
         self.spec(SPEC.replace("spec.before", 'spec.scripts "mail.lua"\nspec.before', 1))
@@ -172,7 +225,59 @@ class Recorded(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
 
 
+class Counting(http.server.BaseHTTPRequestHandler):
+    asked = []
+
+    def answer(self):
+        self.asked.append(f"{self.command} {self.path}")
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"page")
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *arguments):
+        pass
+
+
 class Explain(unittest.TestCase):
+    def test_the_world_is_asked_and_not_changed(self):
+        web = http.server.HTTPServer(("127.0.0.1", 0), Counting)
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        self.addCleanup(web.server_close)
+        self.addCleanup(web.shutdown)
+        port = web.server_address[1]
+        script = SCRIPT.replace('local postern = require "postern"', f"""local postern = require "postern"
+postern.on("mail", function(session, mail)
+  local rows, why = postern.sql.query("lite", "SELECT count(*) AS n FROM users WHERE lower(name) = ?", "bob")
+  local gone = postern.sql.query("lite", "DELETE FROM users")
+  local page = postern.http.get "http://127.0.0.1:{port}/page"
+  local sent = postern.http.post("http://127.0.0.1:{port}/hook", {{ body = "x" }})
+  local number = postern.kv.incr "n" + postern.kv.incr "n"
+  mail.notes.seen = table.concat({{ rows and rows[1].n or why, gone.changed, page.body, sent.status, number }}, " ")
+end)
+postern.on("rcpt", function(session, rcpt, mail) return postern.reject(550, "5.7.1", mail.notes.seen) end)
+""", 1)
+        with Server(script=script) as server:
+            with contextlib.closing(sqlite3.connect(server.home / "lite.db")) as lite:
+                lite.executescript("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('Bob')")
+            server.write(extra=f'[http]\nallow_private = ["127.0.0.1:{port}"]\n[[sqlite]]\nname = "lite"\n'
+                         f'file = "{server.home}/lite.db"\nread_only = false\n', script=script)
+            ask = ["explain", "--from", "a@foreign.test", "--to", "bob@example.test", "--ip", "127.0.0.9"]
+            done = server.run(*ask)
+            self.assertIn("550 5.7.1 1 1 page 200 3", done.stdout)
+            self.assertIn("would be done at mail: sql lite: DELETE FROM users", done.stdout)
+            self.assertIn(f"would be done at mail: http POST http://127.0.0.1:{port}/hook", done.stdout)
+            self.assertIn('would be done at mail: kv.incr memory "n" +1', done.stdout)
+            self.assertIn('the store "memory" is in the running server', done.stdout)
+            [row] = [json.loads(line) for line in server.run(*ask, "--json").stdout.splitlines()]
+            self.assertEqual([deed["effect"] for deed in row["would_do"]], ["sql", "http", "kv.incr", "kv.incr"])
+            self.assertEqual(Counting.asked, ["GET /page"] * 2)
+            with contextlib.closing(sqlite3.connect(server.home / "lite.db")) as lite:
+                self.assertEqual(lite.execute("SELECT count(*) FROM users").fetchone(), (1,))
+
     def test_local_refused_and_relayed(self):
         extra = '[[delivery.route]]\nname = "partner"\ndomains = ["partner.test"]\nto = ["[127.0.0.1]:9"]\ntls = "none"\n'
         script = SCRIPT.replace('{ act.bounce("5.7.1", "relaying denied") }', '{ when = match.relay_allowed, act.relay }, { act.bounce("5.7.1", "no") }')

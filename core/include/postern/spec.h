@@ -1,8 +1,8 @@
 // Specs: `*_spec.lua` beside scripts, which say what the scripts are to do with mail. `postern test` runs them, and a
 // reload is refused when one fails.
 //
-// A spec works on a world of its own: answers of DNS, directory, HTTP, SQL and kv that it states, a clock that it sets,
-// and a policy with the scripts under test. Nothing in it reaches a network or a disk.
+// A spec works on a world of its own: answers of DNS, directory, HTTP and SQL that it states, kv stores of its own, a
+// clock and a chance that it sets, and a policy with the scripts under test. Nothing in it reaches a network or a disk.
 //
 // Thread: one, off the workers. What is asked of the world and was not stated is a fault of the spec
 // ("spec.unanswered").
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,6 +56,28 @@ struct SpecResult {
   std::string story;  ///< the trail as `postern why` tells it
 };
 
+/// What the queue tells or asks its hooks (postern/queue_event.h), as a spec describes it.
+struct SpecEvent {
+  Stage stage = Stage::kQueued;  ///< kQueued to kBounced
+  std::string sender;
+  std::vector<std::string> recipients;  ///< that it is about
+  std::uint64_t size = 1000;
+  std::uint32_t attempts = 0;
+  std::optional<WallTime> accepted;            ///< nothing: now
+  std::map<std::string, std::string> options;  ///< kRoute: "gateway", "tls", "source", as the plan has them
+  std::string destination, host;
+  Reply reply;
+  WallTime next{};
+};
+
+/// What the hooks made of it.
+struct SpecEventResult {
+  Verdict verdict;                             ///< kContinue: nothing
+  std::map<std::string, std::string> options;  ///< as they are now
+  std::vector<std::string> failures;           ///< of hooks: code, place, detail
+  std::string story;
+};
+
 /// The world of one spec. Faults say what the spec did wrong.
 class SpecWorld {
  public:
@@ -70,6 +93,13 @@ class SpecWorld {
   virtual Result<void> use_scripts(const std::vector<std::string>& files) = 0;
   /// A network whose clients may relay without logging in, beside those of the configuration.
   virtual Result<void> set_relay_network(std::string_view network) = 0;
+  /// A value in a kv store (its name empty: the one of [pipeline] kv), or none. Each case begins with empty stores.
+  virtual Result<void> set_key(std::string_view store, std::string_view key, std::optional<std::string> value) = 0;
+  virtual Result<std::optional<std::string>> key(std::string_view store, std::string_view key) = 0;
+  /// Random numbers follow from it; each case begins with the same one.
+  virtual void set_seed(std::uint64_t seed) = 0;
+  /// Runs the hooks of the queue for an event.
+  virtual Result<SpecEventResult> event(const SpecEvent& event) = 0;
   /// Runs one mail through hooks, gate and pipelines until it is settled.
   virtual Result<SpecResult> mail(const SpecMail& mail) = 0;
 };
