@@ -45,6 +45,7 @@ class Store final : public KeyValueStore {
 class Answers final : public Action {
  public:
   Task<Result<ActionResult>> run(RuleCall call) override {
+    if (call.transaction.envelope.sender.is_null()) co_return ActionResult{};  // an answer itself
     auto draft = call.effects.begin_draft();
     if (!draft) co_return std::unexpected(draft.error());
     if (auto ok = co_await draft->append("Subject: away\r\n\r\naway\r\n"); !ok) co_return std::unexpected(ok.error());

@@ -82,6 +82,7 @@ Task<void> Session::on_unknown(Command) {
 Task<void> Session::on_foreign(Command command) {
   server_.log().info("smtp.foreign-protocol",
                      {{"session", state_.id}, {"ip", state_.client.ip.to_string()}, {"verb", command.info->name}});
+  if (!state_.told) leave_trail(fmt::format("spoke another protocol: {}", command.info->name));
   say_last(replies::kForeign);
   return Task<void>::ready();
 }

@@ -526,7 +526,7 @@
 ---@field disconnect fun(code: integer, enhanced: string, text?: string): postern.verdict # refuses and ends the session
 ---@field discard fun(reason: string): postern.verdict # accepts, and delivers to nobody; traced with its reason
 ---@field quarantine fun(reason: string): postern.verdict # keeps the mail for an operator
----@field hold fun(duration: string|integer): postern.verdict # keeps the mail a while: "10m", or seconds
+---@field hold fun(duration: string|integer, reason?: string): postern.verdict # keeps the mail a while: "10m", or seconds; postern queue show tells the reason
 ---@field ip fun(text: string): postern.ip? # an IP address; nil for what is none
 ---@field random fun(low?: integer, high?: integer): number # [0, 1), or a whole number within bounds
 ---@field counter fun(name: string, by?: integer) # counts in the metrics
