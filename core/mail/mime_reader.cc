@@ -344,14 +344,36 @@ std::string MimePart::charset() const {
   return type == "text" ? "us-ascii" : "";
 }
 
-std::string MimePart::file_name() const {
-  const auto given = std::ranges::find(disposition_parameters, "filename", &Parameter::name);
-  const std::string* raw = given != disposition_parameters.end() ? &given->value : parameter("name");
-  if (raw == nullptr) return {};
-  std::string name = decode_words(*raw);
+namespace {
+
+/// Without folders, and without what no name may have.
+std::string plain_file_name(std::string_view raw) {
+  std::string name = decode_words(raw);
   if (const std::size_t slash = name.find_last_of("/\\"); slash != std::string::npos) name.erase(0, slash + 1);
   std::erase_if(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
   return name == "." || name == ".." ? std::string{} : name;
+}
+
+}  // namespace
+
+std::string MimePart::file_name() const {
+  const auto given = std::ranges::find(disposition_parameters, "filename", &Parameter::name);
+  const std::string* raw = given != disposition_parameters.end() ? &given->value : parameter("name");
+  return raw == nullptr ? std::string() : plain_file_name(*raw);
+}
+
+std::vector<std::string> MimePart::file_names() const {
+  std::vector<std::string> names;
+  const auto add = [&names](const std::vector<Parameter>& from, std::string_view key) {
+    for (const Parameter& one : from) {
+      if (one.name != key) continue;
+      std::string name = plain_file_name(one.value);
+      if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+    }
+  };
+  add(disposition_parameters, "filename");
+  add(parameters, "name");
+  return names;
 }
 
 bool MimePart::is_attachment() const {

@@ -299,6 +299,18 @@ TEST_CASE("the headers of all parts together are bounded") {
   CHECK(read(text).parts.size() == 101);
 }
 
+TEST_CASE("all names that some program may show are told, each once") {
+  const auto names = [](std::string_view header) {
+    std::string out;
+    for (const std::string& one : read(std::string(header) + "\n\n").root().file_names()) out += one + " ";
+    return out;
+  };
+  CHECK(names("Content-Type: a/b; name=c.js\nContent-Disposition: attachment; filename=run.exe; "
+              "filename*=utf-8''dir%2Fa.txt") == "a.txt run.exe c.js ");
+  CHECK(names("Content-Type: a/b; name=a\nContent-Disposition: attachment; filename=\"x\\a\"") == "a ");
+  CHECK(names("Content-Disposition: attachment; filename=\"..\"").empty());
+}
+
 TEST_CASE("file names come from either field, decoded, without folders") {
   const auto name = [](std::string_view header) { return read(std::string(header) + "\n\n").root().file_name(); };
   CHECK(name("Content-Type: a/b; name=\"=?utf-8?q?=C3=B6.txt?=\"") == "\xc3\xb6.txt");

@@ -167,6 +167,18 @@ void read_parameter(Reader& reader, std::vector<Gathered>& gathered, std::size_t
   (continued ? at->continued : at->plain).push_back(std::move(segment));
 }
 
+/// What other programs may take instead: the plain values, from the one with this number on, that say something else.
+void add_others(std::vector<Parameter>& parameters, const Gathered& from, std::size_t number) {
+  const std::size_t chosen = parameters.size() - 1;
+  for (; number < from.plain.size() && parameters.size() <= kMaxParameters; ++number) {
+    std::vector<Segment> alone(1, from.plain[number]);
+    std::string value = joined(alone);
+    const auto same = [&](const Parameter& one) { return one.name == from.name && one.value == value; };
+    if (std::none_of(parameters.begin() + static_cast<std::ptrdiff_t>(chosen), parameters.end(), same))
+      parameters.push_back({from.name, std::move(value)});
+  }
+}
+
 }  // namespace
 
 const std::string* ParameterizedValue::find(std::string_view name) const {
@@ -196,8 +208,10 @@ ParameterizedValue parse_parameters(std::string_view value) {
     const bool continued = std::ranges::any_of(one.continued, [](const Segment& s) { return s.index == 0; });
     std::vector<Segment>& chosen = continued ? one.continued : one.plain;
     if (chosen.empty()) continue;
-    result.parameters.push_back({std::move(one.name), joined(chosen)});
+    result.parameters.push_back({one.name, joined(chosen)});
+    add_others(result.parameters, one, continued ? 0 : 1);
   }
+  if (result.parameters.size() > kMaxParameters) result.parameters.resize(kMaxParameters);
   return result;
 }
 

@@ -48,6 +48,21 @@ TEST_CASE("continuations and charsets of RFC 2231") {
   CHECK(parameter("a/x; f*0*=utf-8''%C3; f*1*=%B6", "f") == "\xc3\xb6");
 }
 
+TEST_CASE("of a name that is given twice the first counts by the rules, and the others are kept behind it") {
+  const auto values = [](std::string_view field) {
+    std::string out;
+    for (const Parameter& one : parse_parameters(field).parameters) out += one.name + "=" + one.value + " ";
+    return out;
+  };
+  CHECK(values("attachment; filename=run.exe; filename*=utf-8''a.txt") == "filename=a.txt filename=run.exe ");
+  CHECK(values("attachment; filename*0=a; filename*1=.txt; filename=run.exe") == "filename=a.txt filename=run.exe ");
+  CHECK(values("attachment; filename=a.txt; filename=run.exe; x=1") == "filename=a.txt filename=run.exe x=1 ");
+  CHECK(values("attachment; filename=a.txt; filename*=utf-8''a.txt; filename=a.txt") == "filename=a.txt ");
+  std::string many = "attachment";
+  for (int i = 0; i < 200; ++i) many += "; filename=f" + std::to_string(i);
+  CHECK(parse_parameters(many).parameters.size() == kMaxParameters);
+}
+
 TEST_CASE("parameters are bounded") {
   std::string many = "a/b";
   for (int i = 0; i < 5000; ++i) many += "; p" + std::to_string(i) + "=v";

@@ -39,6 +39,7 @@ std::shared_ptr<Matcher> by_parts(std::string name, bool guards, Make make) {
 class AttachmentSeeker final : public PartSeeker {
  public:
   void on_part(const MimePart& part) override { found_ = found_ || part.is_attachment(); }
+  std::unique_ptr<PartSeeker> another() const override { return std::make_unique<AttachmentSeeker>(); }
 };
 
 class TypeSeeker final : public PartSeeker {
@@ -50,6 +51,7 @@ class TypeSeeker final : public PartSeeker {
                return one == type || (one.ends_with("/*") && one.substr(0, one.size() - 2) == part.type);
              });
   }
+  std::unique_ptr<PartSeeker> another() const override { return std::make_unique<TypeSeeker>(types_); }
 
  private:
   const std::vector<std::string>& types_;
@@ -62,12 +64,14 @@ class NameSeeker final : public PartSeeker {
   NameSeeker(const FileMasks& masks, const FileMasks& archives) : masks_(masks), archives_(archives) {}
 
   void on_part(const MimePart& part) override {
-    const std::string shown = part.file_name();
-    const std::string* other = part.parameter("name");  // programs differ in which of two names they believe
-    const std::string typed = other ? decode_words(*other) : std::string();
-    found_ = found_ || masks_.fit(shown) || masks_.fit(typed);
-    if (!found_ && (archives_.fit(shown) || archives_.fit(typed) || is_zip(part))) open_.emplace(part.encoding);
+    const std::vector<std::string> names = part.file_names();  // programs differ in which of several they believe
+    const auto any = [&names](const FileMasks& masks) {
+      return std::ranges::any_of(names, [&masks](const std::string& one) { return masks.fit(one); });
+    };
+    found_ = found_ || any(masks_);
+    if (!found_ && (any(archives_) || is_zip(part))) open_.emplace(part.encoding);
   }
+  std::unique_ptr<PartSeeker> another() const override { return std::make_unique<NameSeeker>(masks_, archives_); }
   void on_body(const MimePart&, std::string_view piece) override {
     if (!open_ || found_) return;
     octets_.clear();

@@ -1,5 +1,6 @@
 #include "file_masks.h"
 #include "mailets_for_tests.h"
+#include "parts.h"
 #include "postern/text.h"
 #include "zip_names.h"
 
@@ -148,6 +149,37 @@ TEST_CASE("names are looked for in both fields, encoded or not, whatever the dis
   CHECK(m.complaint("attachment_name_is", value("a/b")).contains("not a mask"));
   CHECK(m.complaint("attachment_name_is", value("")).contains("not a mask"));
   CHECK(m.complaint("attachment_name_is") == "needs masks");
+}
+
+TEST_CASE("a name counts in whichever form it stands, also beside a harmless one") {
+  const auto masks = list("*.exe");
+  Mail m(with_part("Content-Disposition: attachment; filename=run.exe; filename*=utf-8''a.txt"));
+  CHECK(m.select("attachment_name_is", masks) == "0-2");
+  m.text(with_part("Content-Disposition: attachment; filename=a.txt; filename=run.exe"));
+  CHECK(m.select("attachment_name_is", masks) == "0-2");
+  m.text(with_part("Content-Disposition: attachment; filename=a.txt; filename*=utf-8''run%2Etxt"));
+  CHECK(m.select("attachment_name_is", masks) == "");
+}
+
+TEST_CASE("an encoded message is looked through as any other, and one that is too deep counts as having it all") {
+  std::string inner = with_part("Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=run.exe");
+  const auto wrapped = [](const std::string& text) {
+    return with_part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64", lines(base64_encode(text)));
+  };
+  inner += "\r\nbody\r\n";  // as Mail::text adds it
+  Mail m(wrapped(inner));
+  CHECK(m.select("has_attachment") == "0-2");
+  CHECK(m.select("attachment_name_is", value("*.exe")) == "0-2");
+  CHECK(m.select("has_mime_type_any_part", value("application/pdf")) == "0-2");
+  CHECK(m.select("has_mime_type_any_part", value("image/*")) == "");
+  CHECK(m.select("attachment_name_is", value("*.com")) == "");
+  m.text(with_part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable",
+                   "Content-Type: application/pdf=3B name=3Drun.exe\r\n\r\nx\r\n"));
+  CHECK(m.select("attachment_name_is", value("*.exe")) == "0-2");
+  for (int i = 0; i < kMaxEncoded; ++i) inner = wrapped(inner);
+  m.text(wrapped(inner));
+  CHECK(m.select("attachment_name_is", value("*.com")) == "0-2");
+  CHECK(m.select("has_mime_type_any_part", value("image/*")) == "");
 }
 
 TEST_CASE("names in a zip archive count when they are asked for") {

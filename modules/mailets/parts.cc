@@ -6,6 +6,69 @@
 
 namespace postern::mailets {
 
+namespace {
+
+/// Shows parts to a seeker, and what is in an encoded message to another one, while its octets stream by.
+class Opener final : public MimeSink {
+ public:
+  Opener(PartSeeker& seeker, int depth) : seeker_(seeker), depth_(depth) {}
+  bool seen_whole() const { return whole_; }
+
+  void on_part(const MimePart& part) override {
+    seeker_.on_part(part);
+    const bool encoded =
+        part.encoding == TransferEncoding::kBase64 || part.encoding == TransferEncoding::kQuotedPrintable;
+    if (seeker_.found() || !part.is_message() || !encoded) return;
+    auto seeker = seeker_.another();
+    if (!seeker) return;
+    if (depth_ >= kMaxEncoded)
+      whole_ = false;
+    else
+      inner_ = std::make_unique<Inner>(std::move(seeker), part.encoding, depth_ + 1);
+  }
+  void on_body(const MimePart& part, std::string_view piece) override {
+    seeker_.on_body(part, piece);
+    if (!inner_) return;
+    octets_.clear();
+    inner_->decoder.feed(piece, octets_);
+    pass_on();
+  }
+  void on_part_end(const MimePart& part) override {
+    seeker_.on_part_end(part);
+    if (!inner_) return;
+    octets_.clear();
+    inner_->decoder.finish(octets_);
+    pass_on();
+    whole_ = postern::mailets::seen_whole(inner_->reader.finish()) && inner_->opener->seen_whole() && whole_;
+    if (inner_->seeker->found()) seeker_.find();
+    inner_.reset();
+  }
+
+ private:
+  struct Inner {
+    Inner(std::unique_ptr<PartSeeker> the_seeker, TransferEncoding encoding, int depth)
+        : seeker(std::move(the_seeker)),
+          decoder(encoding),
+          opener(std::make_unique<Opener>(*seeker, depth)),
+          reader({}, opener.get()) {}
+    std::unique_ptr<PartSeeker> seeker;
+    BodyDecoder decoder;
+    std::unique_ptr<Opener> opener;
+    MimeReader reader;
+  };
+  void pass_on() {
+    inner_->reader.feed(octets_);
+    if (inner_->seeker->found()) seeker_.find();
+  }
+  PartSeeker& seeker_;
+  int depth_;
+  bool whole_ = true;
+  std::unique_ptr<Inner> inner_;
+  std::string octets_;
+};
+
+}  // namespace
+
 bool seen_whole(const MimeStructure& structure) {
   if (structure.too_deep || structure.too_many || structure.broken_boundary) return false;
   // Of a multipart whose fields are known no more is wanted; of a leaf the rest of its header may have its name.
@@ -14,7 +77,8 @@ bool seen_whole(const MimeStructure& structure) {
 }
 
 Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker) {
-  MimeReader reader({}, &seeker);
+  Opener opener(seeker, 0);
+  MimeReader reader({}, &opener);
   if (draft) reader.feed(draft->header());
   int pieces = 0;
   for (std::uint64_t at = 0; draft && !seeker.found() && at < draft->body_size();) {
@@ -26,7 +90,7 @@ Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker) {
     if (++pieces % kPiecesPerTurn == 0) co_await yield_now();
   }
   const MimeStructure structure = reader.finish();
-  co_return seeker.found() || seen_whole(structure);
+  co_return seeker.found() || (seen_whole(structure) && opener.seen_whole());
 }
 
 }  // namespace postern::mailets

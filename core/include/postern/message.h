@@ -140,7 +140,9 @@ struct Parameter {
   std::string value;  ///< unquoted, continuations joined, UTF-8
 };
 
-/// "value; name=value; name*0*=utf-8''va; name*1=lue" of Content-Type, Content-Disposition and the like.
+/// "value; name=value; name*0*=utf-8''va; name*1=lue" of Content-Type, Content-Disposition and the like. Of a name that
+/// is given more than once the first is the one that counts (RFC 2231 §4 before the plain form); behind it stand the
+/// other values, since programs differ in which they believe.
 struct ParameterizedValue {
   std::string value;  ///< lower case, comments taken out: "text/plain", "attachment"
   std::vector<Parameter> parameters;

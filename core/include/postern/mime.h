@@ -72,6 +72,8 @@ struct MimePart {
   std::string charset() const;  ///< lower case; "us-ascii" when a text part names none
   /// Of Content-Disposition's filename, else Content-Type's name, decoded (encoded words in quotes too); no folders.
   std::string file_name() const;
+  /// All names that some program may show, in either field and form, file_name() among them. Usually one or none.
+  std::vector<std::string> file_names() const;
   bool is_attachment() const;  ///< disposition attachment, or a name on what is no text to be shown inline
 };
 
