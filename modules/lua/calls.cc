@@ -254,6 +254,52 @@ Task<Result<RecipientSet>> LuaMatcher::match(RuleCall call) {
   return Task<Result<RecipientSet>>::ready(match_result(run));
 }
 
+// ---- lists of addresses
+
+namespace {
+
+/// Nothing, one address, or a list of them, as texts.
+Result<std::vector<Address>> addresses_result(Run& run) {
+  if (run.failure()) return std::unexpected(*run.failure());
+  lua_State* L = run.results();
+  std::vector<Address> out;
+  if (run.count() == 0) return out;
+  lua_settop(L, lua_gettop(L) - run.count() + 1);  // the first result counts
+  if (lua_isnil(L, -1)) return out;
+  const auto add = [&out, L] {
+    auto parsed = lua_type(L, -1) == LUA_TSTRING ? Address::parse(raw_text(L, -1)) : Parsed<Address>(Address());
+    if (!parsed || parsed->is_null()) return false;
+    out.push_back(std::move(*parsed));
+    return true;
+  };
+  const auto wrong = [L] { return std::unexpected(result_fault("the list of addresses", "mail addresses", L)); };
+  if (!lua_istable(L, -1)) {
+    if (!add()) return wrong();
+    return out;
+  }
+  const auto count = static_cast<lua_Integer>(lua_rawlen(L, -1));
+  for (lua_Integer i = 1; i <= count; ++i) {
+    lua_rawgeti(L, -1, i);
+    if (!add()) return wrong();
+    lua_pop(L, 1);
+  }
+  return out;
+}
+
+Task<Result<std::vector<Address>>> finish_addresses(Run run) {
+  co_await run.finish();
+  co_return addresses_result(run);
+}
+
+}  // namespace
+
+Task<Result<std::vector<Address>>> LuaMatcher::addresses(RuleCall call) {
+  Run run(state_, call_of(call));
+  run.start(function_, push_mail);
+  if (run.waits()) return finish_addresses(std::move(run));
+  return Task<Result<std::vector<Address>>>::ready(addresses_result(run));
+}
+
 // ---- actions
 // ---------------------------------------------------------------------------------------------------------
 

@@ -68,10 +68,12 @@ class LuaHook final : public HookHandler {
   int function_;
 };
 
-class LuaMatcher final : public Matcher {
+/// A function as a matcher, and where a mailet wants a list of addresses.
+class LuaMatcher final : public Matcher, public AddressSource {
  public:
   LuaMatcher(ScriptState& state, int function) : state_(state), function_(function) {}
   Task<Result<RecipientSet>> match(RuleCall call) override;
+  Task<Result<std::vector<Address>>> addresses(RuleCall call) override;
   std::string name() const override { return "function"; }
 
  private:

@@ -188,6 +188,39 @@ TEST_CASE("header edits and notes stay with the mail") {
   CHECK(world.eval("mail:set_header('bad name', 'x')").find("not the name of a header field") != std::string::npos);
 }
 
+TEST_CASE("a function gives addresses where a mailet wants a list of them") {
+  World world;
+  REQUIRE_MESSAGE(world.load(R"(
+    local postern = require "postern"
+    local act = postern.act
+    postern.pipeline "root" {
+      { when = function(mail) return { mail.sender, "eve@ours.example" } end, act.deliver },
+      { when = function(mail) return "eve@ours.example" end, act.deliver },
+      { when = function(mail) end, act.deliver },
+      { when = function(mail) return { "eve@ours.example", 1 } end, act.deliver },
+      { when = function(mail) return "nobody" end, act.deliver },
+      { when = function(mail) return { postern.dns.a("x.example").empty and "x@ours.example" or "" } end, act.deliver },
+      { act.deliver },
+    })"),
+                  world.problems);
+  const auto given = [&](std::size_t number) {
+    auto* source = dynamic_cast<AddressSource*>(world.rule(number).when.get());
+    REQUIRE(source);
+    const RecipientSet all = RecipientSet::all(world.mail.envelope.recipients.size());
+    auto got = world.run(source->addresses({world.mail, all, world.effects, Stage::kMessage}));
+    if (!got) return got.error().code;
+    std::string out;
+    for (const Address& one : *got) out += one.to_string() + " ";
+    return out;
+  };
+  CHECK(given(0) == world.mail.envelope.sender.to_string() + " eve@ours.example ");
+  CHECK(given(1) == "eve@ours.example ");
+  CHECK(given(2).empty());
+  CHECK(given(3) == "script.result");
+  CHECK(given(4) == "script.result");
+  CHECK(given(5) == "x@ours.example ");
+}
+
 TEST_CASE("matchers return true, false or recipients") {
   World world;
   REQUIRE_MESSAGE(world.load(R"(

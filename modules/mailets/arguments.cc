@@ -156,6 +156,14 @@ std::vector<std::string> Arguments::texts(std::string_view key, bool required) {
   return out;
 }
 
+std::shared_ptr<AddressSource> Arguments::address_source(std::string_view key) {
+  const ScriptValue* value = find(key);
+  const auto* matcher = value ? std::get_if<std::shared_ptr<Matcher>>(&value->value) : nullptr;
+  auto source = matcher ? std::dynamic_pointer_cast<AddressSource>(*matcher) : nullptr;
+  if (source) take(key);
+  return source;
+}
+
 std::vector<std::shared_ptr<Matcher>> Arguments::matchers() {
   positions_taken_ = positions_.size();
   std::vector<std::shared_ptr<Matcher>> out;

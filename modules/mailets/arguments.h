@@ -33,6 +33,8 @@ class Arguments {
   /// All positions, or the list under the key: `recipient_is("a", "b")`, `recipient_is { "a", "b" }`.
   std::vector<std::string> texts(std::string_view key, bool required = true);
   std::vector<std::shared_ptr<Matcher>> matchers();
+  /// A function of a script that gives addresses; nothing, and the argument is still there, when it is none.
+  std::shared_ptr<AddressSource> address_source(std::string_view key);
   /// All keys with their strings: `notes_to_headers { spam_score = "X-Spam-Score" }`.
   std::vector<std::pair<std::string, std::string>> pairs();
   /// { pattern = "a", with = "b" }, or a list of such tables; optional.

@@ -29,6 +29,23 @@ std::vector<Address> addresses_of(Arguments& arguments, std::string_view key) {
   return out;
 }
 
+Targets targets_of(Arguments& arguments, std::string_view key) {
+  if (auto asked = arguments.address_source(key)) return {.fixed = {}, .asked = std::move(asked)};
+  return {.fixed = addresses_of(arguments, key), .asked = nullptr};
+}
+
+Task<Result<std::vector<Address>>> Targets::of(RuleCall call) const {
+  if (!asked) co_return fixed;
+  auto given = co_await asked->addresses(call);
+  if (!given) co_return given;
+  std::vector<Address> out;
+  for (Address& one : *given)
+    if (std::ranges::find(out, one) == out.end()) out.push_back(std::move(one));
+  if (out.size() > kMaxTargets)
+    co_return fault("mailet.targets", fmt::format("the function gave more than {} addresses", kMaxTargets));
+  co_return out;
+}
+
 std::optional<Address> address_of(Arguments& arguments, std::string_view key) {
   const std::string text = arguments.text(key, "");
   if (text.empty()) return std::nullopt;

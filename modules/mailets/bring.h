@@ -22,6 +22,14 @@ inline constexpr std::size_t kMaxTargets = 100;  ///< addresses of one mailet
 
 /// A list of addresses that a script names; complains about what is none.
 std::vector<Address> addresses_of(Arguments& arguments, std::string_view key);
+/// Where a mailet sends to: addresses that stand in the script, or a function of it that gives them for each mail.
+struct Targets {
+  std::vector<Address> fixed;
+  std::shared_ptr<AddressSource> asked;  ///< instead of `fixed`
+  /// For this mail, each once; none: it stays as it is. Errors: the function's; "mailet.targets": too many.
+  Task<Result<std::vector<Address>>> of(RuleCall call) const;
+};
+Targets targets_of(Arguments& arguments, std::string_view key);
 std::optional<Address> address_of(Arguments& arguments, std::string_view key);  ///< optional; a single one
 std::string joined(const std::vector<Address>& addresses);
 

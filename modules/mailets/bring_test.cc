@@ -1,6 +1,7 @@
 // Mailets that bring in mail: what they send, to whom, and when they leave it.
 #include <doctest/doctest.h>
 
+#include "bring.h"
 #include "mailets_for_tests.h"
 #include "postern/mime.h"
 
@@ -200,6 +201,54 @@ TEST_CASE("a sender is told only when nobody else could be meant") {
 
 ScriptValue away() {
   return table({{"text", value("I am away.\nBob")}, {"days", value(3)}});
+}
+
+/// A function of a script, as engines hand it over.
+class Gives final : public Matcher, public AddressSource {
+ public:
+  explicit Gives(std::vector<Address> gives) : gives_(std::move(gives)) {}
+  Task<Result<RecipientSet>> match(RuleCall call) override {
+    return Task<Result<RecipientSet>>::ready(call.recipients);
+  }
+  Task<Result<std::vector<Address>>> addresses(RuleCall) override {
+    return Task<Result<std::vector<Address>>>::ready(gives_);
+  }
+
+ private:
+  std::vector<Address> gives_;
+};
+ScriptValue function_that_gives(std::vector<Address> gives) {
+  return value(std::shared_ptr<Matcher>(std::make_shared<Gives>(std::move(gives))));
+}
+
+TEST_CASE("a function says for each mail where it goes; what it gives counts as chosen by the mail") {
+  Mail m;
+  const Address eve = address("eve@ours.example");
+  const auto done = m.act("redirect", table({{"to", function_that_gives({eve, eve})}, {"to_header", value(true)}}));
+  REQUIRE(done);
+  CHECK(done->kind == ActionResult::Kind::kFinal);
+  REQUIRE(m.mail.brought.size() == 1);
+  CHECK(m.mail.brought[0].envelope.recipients.size() == 1);
+  CHECK_FALSE(m.mail.brought[0].fixed_recipients);
+  CHECK(m.mail.brought[0].why == "redirect eve@ours.example");
+  CHECK(m.whole().contains("To: eve@ours.example\r\n"));
+  CHECK((*m.rules->action("forward")->make(function_that_gives({eve})))->sends_to().empty());
+  REQUIRE(m.act("copy_to", function_that_gives({eve})));
+  CHECK(m.mail.brought.size() == 2);
+}
+
+TEST_CASE("a function that gives no address leaves the mail as it is, and one that gives too many fails") {
+  Mail m;
+  const auto done = m.act("forward", function_that_gives({}));
+  REQUIRE(done);
+  CHECK(done->kind == ActionResult::Kind::kNext);
+  CHECK(m.mail.brought.empty());
+  std::vector<Address> many;
+  for (std::size_t i = 0; i <= kMaxTargets; ++i) many.push_back(address("u" + std::to_string(i) + "@ours.example"));
+  const auto failed = m.act("forward", function_that_gives(many));
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().code == "mailet.targets");
+  CHECK(m.complaint("forward", value(m.matcher("all"))).contains("must be strings"));
 }
 
 TEST_CASE("vacation answers once, for those whom the mail names") {
