@@ -83,6 +83,7 @@ class RootRun {
   Result<void> check_step(const PlanStep& step, std::size_t recipient) const;
   void add_to_step(const PlanStep& step, std::size_t recipient, std::size_t first_new);
   const NoteValue* recipient_note(std::size_t recipient, std::string_view name) const;
+  WallTime noted_time(std::size_t recipient) const;
   std::string folder_of(const PlanStep& step, std::size_t recipient) const;
   std::string edits_for(std::size_t recipient) const;
   void reply_to(const RecipientSet& recipients, const Reply& reply, std::string_view rule);

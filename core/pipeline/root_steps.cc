@@ -74,6 +74,14 @@ std::string RootRun::edits_for(std::size_t recipient) const {
   return out;
 }
 
+/// The recipient's note "not-before", in seconds since 1970 (act.split).
+WallTime RootRun::noted_time(std::size_t recipient) const {
+  constexpr std::int64_t kFarthest = 1LL << 40;  // beyond it a time in microseconds would not fit
+  const NoteValue* note = recipient_note(recipient, "not-before");
+  const auto* seconds = note ? std::get_if<std::int64_t>(note) : nullptr;
+  return seconds && *seconds > 0 && *seconds < kFarthest ? WallTime(std::chrono::seconds(*seconds)) : WallTime{};
+}
+
 void RootRun::add_to_step(const PlanStep& step, std::size_t recipient, std::size_t first_new) {
   PlanStep wanted;
   wanted.kind = step.kind;
@@ -86,6 +94,8 @@ void RootRun::add_to_step(const PlanStep& step, std::size_t recipient, std::size
     wanted.header_edits = edits_for(recipient);
   wanted.not_before = step.not_before;
   if (!not_before_.empty()) wanted.not_before = std::max(wanted.not_before, not_before_[recipient]);
+  if (wanted.kind == PlanStep::Kind::kDeliver || wanted.kind == PlanStep::Kind::kRelay)
+    wanted.not_before = std::max(wanted.not_before, noted_time(recipient));
   for (std::size_t at = first_new; at < steps_.size(); ++at) {
     PlanStep& known = steps_[at];
     if (known.kind != wanted.kind || known.account != wanted.account || known.folder != wanted.folder ||

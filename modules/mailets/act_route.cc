@@ -1,4 +1,4 @@
-// Mailets that settle where mail goes, and when: go, deliver, relay, discard, quarantine, hold, priority.
+// Mailets that settle where mail goes, and when: go, deliver, relay, discard, quarantine, hold, split, priority.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -80,6 +80,48 @@ std::shared_ptr<Action> hold(Arguments& arguments) {
   return std::make_shared<Fixed>("hold", std::move(result), false);
 }
 
+/// Recipients in batches: the first goes now, each further one a while after the one before it. When is a note of the
+/// recipient, "not-before", which deliver and relay obey.
+class Split final : public Action {
+ public:
+  Split(std::uint32_t count, Duration pause) : count_(count), pause_(pause) {}
+  std::string name() const override { return "split"; }
+  Done run(RuleCall call) override {
+    auto& notes = call.transaction.recipient_notes;
+    notes.resize(std::max(notes.size(), call.recipients.size()));
+    const std::size_t all = call.recipients.count();
+    if (all > count_) {
+      const WallTime now = call.effects.clock();
+      std::size_t seen = 0;
+      for (std::size_t i = 0; i < call.recipients.size(); ++i) {
+        if (!call.recipients.contains(i)) continue;
+        const auto batch = static_cast<std::int64_t>(seen++ / count_);
+        if (batch == 0) continue;
+        const auto due = std::chrono::ceil<std::chrono::seconds>(now + std::min(pause_ * batch, kLongest));
+        notes[i].insert_or_assign("not-before", std::int64_t{due.time_since_epoch().count()});
+      }
+      call.effects.trail().fact(call.stage, "split",
+                                fmt::format("{} recipients in {} batches", all, (all + count_ - 1) / count_));
+    }
+    return Done::ready(ActionResult{});
+  }
+  static constexpr Duration kLongest =
+      std::chrono::hours(24);  ///< until the last batch: what fails in it has time left
+
+ private:
+  std::uint32_t count_;
+  Duration pause_;
+};
+
+std::shared_ptr<Action> split(Arguments& arguments) {
+  constexpr std::int64_t kMost = 65'536;
+  const auto count = arguments.integer("count", 1, kMost);
+  if (!count) arguments.complain("needs count");
+  const auto pause = arguments.given("pause") ? arguments.duration("pause") : std::optional<Duration>(60s);
+  if (pause && (*pause < 1s || *pause > Split::kLongest)) arguments.complain("pause must be from 1s to 1d");
+  return std::make_shared<Split>(static_cast<std::uint32_t>(count.value_or(1)), pause.value_or(60s));
+}
+
 std::shared_ptr<Action> priority(Arguments& arguments) {
   const auto wanted = arguments.integer("priority", -9, 9);  // RFC 6710 §4.1
   if (!wanted) arguments.complain("needs priority");
@@ -120,6 +162,12 @@ void declare_routes(RuleRegistry& rules) {
                  });
   declare_action(rules, "hold", "Delays what the following rules decide.", "act.hold \"10m\"", "none",
                  {{"duration", "duration", "seconds, or a text with a unit", true, 0}}, hold);
+  declare_action(
+      rules, "split", "Sends to many recipients in batches, the first now and each other one a while later; goes on.",
+      "act.split { 100, pause = \"5m\" }", "none",
+      {{"count", "integer", "recipients of a batch, of those that the rule runs for", true, 0},
+       {"pause", "duration", "between two batches, from 1s to 1d; 1m unless given. The last one goes within a day"}},
+      split);
   declare_action(
       rules, "priority",
       "Gives the mail a priority among those that wait for a connection, and with the next server (RFC 6710).",

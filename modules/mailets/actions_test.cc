@@ -144,6 +144,34 @@ TEST_CASE("notes belong to the mail or to the recipients they were set for, and 
   CHECK(m.mail.notes.empty());
 }
 
+TEST_CASE("a mail for many is split into batches, of which the first goes now") {
+  Mail m;
+  for (const char* to : {"a@relayed.example", "b@relayed.example"}) m.add(to);
+  REQUIRE(m.act("split", table({{"1", value(2)}, {"pause", value("5m")}})));
+  const auto now = m.effects.clock().time_since_epoch();
+  const auto wait = [&](std::size_t recipient) {
+    const auto& notes = m.mail.recipient_notes.at(recipient);
+    const auto found = notes.find("not-before");
+    if (found == notes.end()) return std::int64_t{0};
+    return std::get<std::int64_t>(found->second) - std::chrono::ceil<std::chrono::seconds>(now).count();
+  };
+  CHECK(wait(0) == 0);
+  CHECK(wait(1) == 0);
+  CHECK(wait(2) == 300);
+  CHECK(wait(3) == 300);
+  CHECK(wait(4) == 600);
+  CHECK(m.facts().contains("split: 5 recipients in 3 batches"));
+  Mail few;
+  REQUIRE(few.act("split", value(3)));
+  CHECK(std::ranges::all_of(few.mail.recipient_notes, [](const auto& notes) { return notes.empty(); }));
+  Mail long_way;
+  REQUIRE(long_way.act("split", table({{"count", value(1)}, {"pause", value("1d")}})));
+  CHECK(std::get<std::int64_t>(long_way.mail.recipient_notes[2].at("not-before")) ==
+        std::get<std::int64_t>(long_way.mail.recipient_notes[1].at("not-before")));
+  CHECK(m.complaint("split") == "needs count");
+  CHECK(m.complaint("split", table({{"count", value(1)}, {"pause", value("2d")}})).contains("from 1s to 1d"));
+}
+
 TEST_CASE("sub-addresses name folders, unless they could escape") {
   Mail m;
   for (const char* to : {"bob+news@ours.example", "\"bob+../etc\"@ours.example", "bob+.hidden@ours.example"}) {

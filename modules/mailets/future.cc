@@ -4,22 +4,19 @@
 namespace postern::mailets {
 
 void declare_future(RuleRegistry& rules) {
-  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
-      {"spf", "SPF"},
-      {"spf_check", "SPF"},
-      {"dkim", "DKIM"},
-      {"dkim_sign", "DKIM"},
-      {"dkim_verify", "DKIM"},
-      {"dmarc", "DMARC"},
-      {"dmarc_check", "DMARC"},
-      {"geo", "a geographic database"},
-      {"clamav_scan", "scanners"},
-      {"rspamd_scan", "scanners"},
-      {"is_over_quota", "quotas"},
-      {"delivery_failed", "pipelines for failed deliveries"},
-      {"to_repository", "repositories"},
-      {"from_repository", "repositories"},
-      {"split", "batches in the queue"}};
+  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {{"spf", "SPF"},
+                                                                             {"spf_check", "SPF"},
+                                                                             {"dkim", "DKIM"},
+                                                                             {"dkim_sign", "DKIM"},
+                                                                             {"dkim_verify", "DKIM"},
+                                                                             {"dmarc", "DMARC"},
+                                                                             {"dmarc_check", "DMARC"},
+                                                                             {"geo", "a geographic database"},
+                                                                             {"clamav_scan", "scanners"},
+                                                                             {"rspamd_scan", "scanners"},
+                                                                             {"is_over_quota", "quotas"},
+                                                                             {"to_repository", "repositories"},
+                                                                             {"from_repository", "repositories"}};
   for (const auto& [name, room] : kNames) rules.add_future(name, room);
 }
 

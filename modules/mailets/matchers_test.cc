@@ -256,5 +256,24 @@ TEST_CASE("every rule is documented, and names of rooms to come are known") {
   CHECK(m.rules->matcher("spf") == nullptr);
 }
 
+TEST_CASE("reports of our queue are told by how delivery failed, and nothing else counts as one") {
+  Mail m;
+  m.mail.notes["delivery-failed"] = std::string("550 5.1.1; 451 4.4.1");
+  CHECK(m.select("delivery_failed") == "");  // a script's note, on mail from elsewhere
+  m.session.made_here = true;
+  CHECK(m.select("delivery_failed") == "0-2");
+  CHECK(m.select("delivery_failed", table({{"permanent", value(true)}})) == "0-2");
+  CHECK(m.select("delivery_failed", table({{"code", value("451")}})) == "0-2");
+  CHECK(m.select("delivery_failed", table({{"code", list("5.2", "5.1")}})) == "0-2");
+  CHECK(m.select("delivery_failed", table({{"code", value("5.1.1")}, {"temporary", value(true)}})) == "");
+  CHECK(m.select("delivery_failed", table({{"code", value("5.1.10")}})) == "");
+  m.mail.notes["delivery-failed"] = std::string("552 5.2.2");
+  CHECK(m.select("delivery_failed", table({{"temporary", value(true)}})) == "");
+  CHECK(m.select("delivery_failed", table({{"code", value("5.2.22")}})) == "");
+  CHECK(m.complaint("delivery_failed", table({{"code", value("250")}})).contains("not a code"));
+  m.mail.notes.clear();
+  CHECK(m.select("delivery_failed") == "");
+}
+
 }  // namespace
 }  // namespace postern::mailets

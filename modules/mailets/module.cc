@@ -26,6 +26,7 @@ void declare_all(RuleRegistry& rules) {
   declare_text_actions(rules);
   declare_part_actions(rules);
   declare_http_actions(rules);
+  declare_delivery_matchers(rules);
   declare_drop_list(rules);
   declare_future(rules);
 }

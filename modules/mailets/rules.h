@@ -31,6 +31,7 @@ void declare_vacation(RuleRegistry& rules);            // act_vacation.cc
 void declare_text_actions(RuleRegistry& rules);        // act_text.cc
 void declare_part_actions(RuleRegistry& rules);        // act_parts.cc
 void declare_http_actions(RuleRegistry& rules);        // act_http_post.cc
+void declare_delivery_matchers(RuleRegistry& rules);   // match_delivery.cc
 void declare_drop_list(RuleRegistry& rules);           // match_drop_list.cc
 void declare_future(RuleRegistry& rules);              // future.cc
 void declare_all(RuleRegistry& rules);

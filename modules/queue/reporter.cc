@@ -346,6 +346,21 @@ void Reporter::trace(const Job& job, Draft& draft) const {
   draft.prepend(received + "\r\n");
 }
 
+namespace {
+
+/// In which ways recipients were given up, each once, for rules (match.delivery_failed).
+std::string failures_of(const std::vector<Outcome>& outcomes) {
+  constexpr std::size_t kMost = 20;
+  std::vector<std::string> ways;
+  for (const Outcome& one : outcomes) {
+    std::string way = fmt::format("{} {}", one.reply.code, one.reply.enhanced);
+    if (ways.size() < kMost && std::ranges::find(ways, way) == ways.end()) ways.push_back(std::move(way));
+  }
+  return fmt::format("{}", fmt::join(ways, "; "));
+}
+
+}  // namespace
+
 /// False: the pipeline wants nothing of it, for good.
 Task<Result<bool>> Reporter::commit_by_policy(Job& job, Draft draft) {
   // Its own: nobody's connection. It does not go through the gate, which is for clients; where it may go was decided
@@ -364,6 +379,8 @@ Task<Result<bool>> Reporter::commit_by_policy(Job& job, Draft draft) {
   transaction->started = job.executor->now();
   transaction->trail.start(job.executor->wall(), session->id, 0);
   transaction->trail.fact(Stage::kMail, "report-about", job.original.to_string());
+  if (job.outcomes.front().kind == Outcome::Kind::kFailed)
+    transaction->notes.emplace("delivery-failed", failures_of(job.outcomes));
   transaction->draft = &draft;
   trace(job, draft);
   transaction->size = draft.size();

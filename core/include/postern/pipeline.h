@@ -143,8 +143,9 @@ struct Transaction {
   Envelope envelope;
   std::vector<AddressLookup> lookups;  ///< beside envelope.recipients: what the directory said at RCPT
   std::map<std::string, NoteValue, std::less<>> notes;
-  /// Beside envelope.recipients, or empty. Two of them speak to `deliver` and `relay`: "folder" (text) is where a
-  /// delivery that names no folder goes, "delivered-to" (true) gives the recipient's copy a Delivered-To field.
+  /// Beside envelope.recipients, or empty. Three of them speak to `deliver` and `relay`: "folder" (text) is where a
+  /// delivery that names no folder goes, "delivered-to" (true) gives the recipient's copy a Delivered-To field,
+  /// "not-before" (seconds since 1970) is when the recipient's step may begin.
   std::vector<std::map<std::string, NoteValue, std::less<>>> recipient_notes;
   std::vector<bool> relay;  ///< beside envelope.recipients: the gate let it pass as relaying
   HeaderEdits edits;        ///< for all recipients
