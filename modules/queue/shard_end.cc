@@ -11,6 +11,16 @@ namespace {
 
 constexpr Duration kTellPause = 1min;  // before a report is made again that could not be sent
 
+/// What the mark of an attempt says, and of a hold by a hook since when it lasts.
+std::string note_of(Standing& standing, const Failure& failure, WallTime now) {
+  if (!failure.held)
+    standing.held_since = {};
+  else if (standing.held_since == WallTime{})
+    standing.held_since = now;
+  return (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) +
+         (failure.held ? HookHold{standing.held_since, failure.note}.note() : failure.note);
+}
+
 }  // namespace
 
 /// The details of a fault of ours are for the log; the sender gets RFC 3463's word for it.
@@ -139,12 +149,7 @@ void Shard::defer(Item& item, const Recipients& who, const Failure& failure, con
     }
     if (placed || (!failure.attempted && !warn && !failure.held)) continue;
     active.noted = true;
-    if (!failure.held)
-      standing.held_since = {};
-    else if (standing.held_since == WallTime{})
-      standing.held_since = now;
-    std::string note = (standing.maybe_sent ? std::string(kMaybeSent) : std::string()) +
-                       (failure.held ? HookHold{standing.held_since, failure.note}.note() : failure.note);
+    std::string note = note_of(standing, failure, now);
     if (active.owes_warning(one)) {
       active.warned[one] = note;
       note.insert(0, kWarningOwed);
