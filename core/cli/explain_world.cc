@@ -58,8 +58,7 @@ ExplainWorld::~ExplainWorld() {
 
 bool ExplainWorld::asked_memory(const SpecResult& result) {
   return std::ranges::any_of(result.trail, [](const TrailEntry& entry) {
-    return entry.kind == TrailEntry::Kind::kEffect && entry.name.starts_with("kv.") &&
-           entry.question.starts_with("memory ");
+    return entry.name.starts_with("kv.") && entry.question.starts_with("memory ");
   });
 }
 
@@ -84,11 +83,6 @@ void ExplainWorld::make_stores() {
   }
 }
 
-void ExplainWorld::start_stores() {
-  Worker worker{runtime_->worker(0), log_, 0};
-  for (const auto& store : stores_) store->start(worker);
-}
-
 void ExplainWorld::start_http() {
   const auto& config = server_.config().get<HttpConfig>();
   TlsClientOptions options;
@@ -104,7 +98,8 @@ void ExplainWorld::start_http() {
 
 Task<Result<SpecResult>> ExplainWorld::led(SpecMail mail) {
   Executor& executor = runtime_->worker(0);
-  start_stores();
+  Worker worker{executor, log_, 0};
+  for (const auto& store : stores_) store->start(worker);
   start_http();
   policy_.start(executor, resolver_->of(executor), log_, http_.get());
   policy_.pretend(executor, &pretence_);

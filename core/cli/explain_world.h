@@ -42,7 +42,6 @@ class ExplainWorld {
  private:
   class OneResolver;
   void make_stores();
-  void start_stores();
   void start_http();
   Task<void> lead(SpecMail mail, Result<SpecResult>* out);
   Task<Result<SpecResult>> led(SpecMail mail);

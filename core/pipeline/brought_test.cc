@@ -3,121 +3,14 @@
 
 #include <cerrno>
 
-#include "core/pipeline/fixture_for_tests.h"
+#include "core/pipeline/brought_for_tests.h"
 #include "core/pipeline/gate_proof.h"
 #include "core/pipeline/root_run.h"
 #include "core/pipeline/trail_reader.h"
 #include "postern/return_path.h"
-#include "postern/wait.h"
 
 namespace postern {
 namespace {
-
-constexpr std::string_view kCopy = "Subject: a copy\r\n\r\ncopied\r\n";
-
-/// Brings in a mail to one recipient.
-class Brings final : public Action {
- public:
-  std::string to;
-  std::string from = "alice@elsewhere.example";
-  bool fixed = true;
-  int times = 1;
-  bool guarded = true;  ///< not for mail that came of it
-
-  std::vector<Address> sends_to() const override { return {address(to)}; }
-  Task<Result<ActionResult>> run(RuleCall call) override {
-    const std::string why = "copy_to " + to;
-    const auto& before = call.transaction.brought_by;
-    if (guarded && std::find(before.begin(), before.end(), why) != before.end()) co_return ActionResult{};
-    for (int i = 0; i < times; ++i) {
-      auto draft = call.effects.begin_draft();
-      if (!draft) co_return std::unexpected(draft.error());
-      if (auto ok = co_await draft->append(kCopy); !ok) co_return std::unexpected(ok.error());
-      BroughtMail mail{.envelope = {}, .draft = std::move(*draft), .rule = {}, .why = why, .fixed_recipients = fixed};
-      if (!from.empty()) mail.envelope.sender = address(from);
-      mail.envelope.recipients.push_back({address(to), "", kNotifyUnset});
-      call.transaction.brought.push_back(std::move(mail));
-    }
-    co_return ActionResult{};
-  }
-};
-
-/// Gives its recipients a body.
-class Writes final : public Action {
- public:
-  explicit Writes(std::string body) : body_(std::move(body)) {}
-  Task<Result<ActionResult>> run(RuleCall call) override {
-    auto draft = call.effects.begin_draft();
-    if (!draft) co_return std::unexpected(draft.error());
-    const std::string text = std::string(call.transaction.headers()) + "\r\n" + body_;
-    if (auto ok = co_await draft->append(text); !ok) co_return std::unexpected(ok.error());
-    ActionResult result;
-    result.body = std::make_shared<Draft>(std::move(*draft));
-    co_return result;
-  }
-
- private:
-  std::string body_;
-};
-
-std::shared_ptr<Brings> brings(std::string to) {
-  auto out = std::make_shared<Brings>();
-  out->to = std::move(to);
-  return out;
-}
-
-std::shared_ptr<Action> relay_on() {
-  return std::make_shared<FnAction>(
-      [](const RuleCall&) {
-        ActionResult result;
-        result.kind = ActionResult::Kind::kFinal;
-        result.step.kind = PlanStep::Kind::kRelay;
-        return Result<ActionResult>(result);
-      },
-      true);
-}
-
-struct BroughtWorld : PolicyWorld {
-  std::optional<Talk> talk;
-  BroughtWorld() { policy->attach_spool(*spool, "mx.ours.example"); }
-  void set(std::vector<Rule> root) {
-    rules = std::make_shared<RuleSet>();
-    rules->pipelines["root"] = {"root", {}, std::move(root)};
-    install();
-  }
-  Decision decide(std::vector<std::string> recipients = {"bob@ours.example"}) {
-    talk.emplace(*this);
-    talk->connect();
-    talk->from("alice@elsewhere.example");
-    for (const std::string& to : recipients) REQUIRE_FALSE(talk->to(to).decided());
-    return talk->send();
-  }
-  Result<MessageId> commit(const Decision& decision) {
-    talk->mail->draft = nullptr;
-    return talk->commit(decision);
-  }
-  static Task<std::string> text(PolicyWorld* world, MessageId id) {
-    auto reader = co_await world->spool->open(world->sim.worker(0), id);
-    REQUIRE(reader);
-    std::string out;
-    while (true) {
-      auto piece = co_await reader->next();
-      REQUIRE(piece);
-      if (piece->empty()) co_return out;
-      out += *piece;
-    }
-  }
-  std::string text(MessageId id) { return run(text(this, id)); }
-  /// "name: value" of the facts in the trail of the stored message.
-  static Task<std::string> facts(PolicyWorld* world, MessageId id) {
-    auto reader = co_await world->spool->open(world->sim.worker(0), id);
-    REQUIRE(reader);
-    std::string out;
-    for (const TrailEntry& entry : *Trail::decode(reader->trail())) out += entry.name + ": " + entry.answer + "\n";
-    co_return out;
-  }
-  std::string facts(MessageId id) { return run(facts(this, id)); }
-};
 
 TEST_CASE("a copy is committed before the mail that brought it, and their trails name each other") {
   BroughtWorld world;
@@ -424,57 +317,6 @@ TEST_CASE("mails that bring in mails end: by depth, and by number") {
   too_many->times = static_cast<int>(Transaction::kMaxBrought) + 1;
   flood.set({make_rule("loop", nullptr, {too_many}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
   CHECK(flood.decide().reply().code == 451);
-}
-
-TEST_CASE("a mail and all that it brings in have one time limit for their waits") {
-  struct Slow final : Action {
-    static Task<Result<ActionResult>> ask(RuleCall call) {
-      static_cast<void>(co_await call.effects.dns("slow.example", RecordType::kA));
-      co_return ActionResult{};
-    }
-    Task<Result<ActionResult>> run(RuleCall call) override { return ask(call); }
-  };
-  struct Patient final : HookHandler {
-    static Task<Result<Verdict>> ask(HookCall call) {
-      static_cast<void>(co_await call.effects.dns("slow.example", RecordType::kA));
-      co_return Verdict{};
-    }
-    Task<Result<Verdict>> handle(HookCall call) override { return ask(call); }
-  };
-  BroughtWorld world;
-  world.dns.delay("slow.example", 12s);
-  auto few = brings("eve@ours.example");
-  few->times = 5;
-  world.set({make_rule("slow", nullptr, {std::make_shared<Slow>()}), make_rule("copies", nullptr, {few}),
-             make_rule("rest", nullptr, {deliver_to("INBOX")})});
-  world.rules->hooks.push_back({Stage::kMessage, "patient", {}, {}, std::make_shared<Patient>()});
-  world.settings.time_limit = 30s;
-  world.install();
-  const Instant before = world.sim.worker(0).now();
-  const Decision decision = world.decide();
-  CHECK(world.sim.worker(0).now() - before == 30s);
-  CHECK(decision.reply().code == 250);  // what was not answered in time is an answer, too
-  CHECK(world.talk->mail->settled.size() == 5);
-}
-
-TEST_CASE("behind the time limit no directory is waited for: the mail is deferred") {
-  struct SlowDirectory final : FakeDirectory {
-    Task<AddressLookup> find(Address asked) override {
-      return asked.local() == "eve" ? later(FakeDirectory::find(asked)) : FakeDirectory::find(asked);
-    }
-    static Task<AddressLookup> later(Task<AddressLookup> answer) {
-      co_await sleep_for(20s);
-      co_return co_await std::move(answer);
-    }
-  } directory;
-  BroughtWorld world;
-  world.policy->attach(directory, &world.queue);
-  auto few = brings("eve@ours.example");
-  few->times = 5;
-  world.set({make_rule("copies", nullptr, {few}), make_rule("rest", nullptr, {deliver_to("INBOX")})});
-  const Instant before = world.sim.worker(0).now();
-  CHECK(world.decide().reply().code == 451);
-  CHECK(world.sim.worker(0).now() - before == 40s);  // the second began in time
 }
 
 TEST_CASE("a copy that its own rule leaves alone is delivered once") {

@@ -64,30 +64,25 @@ class SqlWords {
 };
 
 /// Words that make a statement write or lock, wherever they stand.
-bool may_write(const std::string& word) {
-  static constexpr std::string_view kWriting[] = {
-      "?",     "insert", "update", "delete", "merge",   "into",    "create", "drop",   "alter",  "truncate",
-      "grant", "revoke", "call",   "do",     "copy",    "lock",    "share",  "attach", "pragma", "vacuum",
-      "exec",  "begin",  "commit", "set",    "prepare", "execute", "notify", "listen", "reindex"};
-  const std::string_view bare = word.ends_with('(') ? std::string_view(word).substr(0, word.size() - 1) : word;
-  return std::ranges::find(kWriting, bare) != std::end(kWriting);
+constexpr std::string_view kWriting =
+    " ? insert update delete merge into create drop alter truncate grant revoke call do copy lock share attach pragma "
+    "vacuum exec begin commit set prepare execute notify listen reindex ";
+/// Words before a "(" that are SQL's own: keywords, and functions that only compute.
+constexpr std::string_view kComputing =
+    " select from where and or not in exists values as on using join union all any some case when then else between "
+    "having by limit offset like over filter cast count sum min max avg total lower upper length substr substring trim "
+    "ltrim rtrim replace coalesce ifnull nullif abs round instr now date time datetime strftime julianday unixepoch "
+    "extract concat position split_part group_concat string_agg hex char_length octet_length greatest least floor ceil "
+    "to_char date_trunc varchar char numeric decimal ";
+
+bool among(std::string_view words, std::string_view word) {
+  return words.find(" " + std::string(word) + " ") != std::string_view::npos;
 }
 
-/// Words before a "(" that are SQL's own: keywords, and functions that only compute.
-bool only_computes(const std::string& word) {
-  static constexpr std::string_view kKnown[] = {
-      "select(",     "from(",      "where(",       "and(",          "or(",       "not(",        "in(",
-      "exists(",     "values(",    "as(",          "on(",           "using(",    "join(",       "union(",
-      "all(",        "any(",       "some(",        "case(",         "when(",     "then(",       "else(",
-      "between(",    "having(",    "by(",          "limit(",        "offset(",   "like(",       "over(",
-      "filter(",     "cast(",      "count(",       "sum(",          "min(",      "max(",        "avg(",
-      "total(",      "lower(",     "upper(",       "length(",       "substr(",   "substring(",  "trim(",
-      "ltrim(",      "rtrim(",     "replace(",     "coalesce(",     "ifnull(",   "nullif(",     "abs(",
-      "round(",      "instr(",     "now(",         "date(",         "time(",     "datetime(",   "strftime(",
-      "julianday(",  "unixepoch(", "extract(",     "concat(",       "position(", "split_part(", "group_concat(",
-      "string_agg(", "hex(",       "char_length(", "octet_length(", "greatest(", "least(",      "floor(",
-      "ceil(",       "to_char(",   "date_trunc(",  "varchar(",      "char(",     "numeric(",    "decimal("};
-  return std::ranges::find(kKnown, word) != std::end(kKnown);
+bool may_change(std::string_view word) {
+  const bool called = word.ends_with('(');
+  if (called) word.remove_suffix(1);
+  return among(kWriting, word) || (called && !among(kComputing, word));
 }
 
 }  // namespace
@@ -106,8 +101,7 @@ bool Pretence::only_reads(std::string_view statement) {
   const std::string& first = words.front();
   if (first != "select" && first != "select(" && first != "values" && first != "values(" && first != "show")
     return false;
-  return std::ranges::none_of(
-      words, [](const std::string& word) { return may_write(word) || (word.ends_with('(') && !only_computes(word)); });
+  return std::ranges::none_of(words, may_change);
 }
 
 void Pretence::note(Stage stage, std::string_view effect, std::string question) {
