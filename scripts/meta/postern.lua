@@ -320,6 +320,11 @@
 ---@field [1] string|string[] the names; * is any run of characters, ? is one
 ---@field inside_zip? boolean whether the names in a zip archive count too; false unless given
 
+---@class postern.match.delivery_failed.arguments
+---@field permanent? boolean whether refusals for good count; without this and the next one all count
+---@field temporary? boolean whether those count that were refused for a while until their time was over
+---@field code? any replies that count: "550", "5.1.1", or "5.1" for all below it
+
 ---@class postern.match.has_priority.arguments
 ---@field [1] integer from -9 to 9; mail that was given none has 0
 ---@field at_least? integer the lowest that is selected
@@ -339,6 +344,7 @@
 ---@field at_most fun(count: integer, name?: string): postern.matcher All, for the first n mails that pass the named counter, then none. `match.at_most(10, "probe")`
 ---@field attachment_name_is fun(arguments: postern.match.attachment_name_is.arguments|string|string[]): postern.matcher All, if the file name of a part, attached or shown inline, fits one of these masks; case does not count. `match.attachment_name_is { "*.exe", "*.js", inside_zip = true }`
 ---@field compare_numeric_header fun(name: string, comparison: string, bound: number): postern.matcher All, if the number at the start of a field compares so. `match.compare_numeric_header("X-Spam-Score", ">=", 5)`
+---@field delivery_failed postern.matcher|fun(arguments?: postern.match.delivery_failed.arguments): postern.matcher All, if the mail is a report of our queue about recipients that it gave up, for one of these reasons. `match.delivery_failed { permanent = true, code = { "5.1.1", "5.2" } }`
 ---@field has_attachment postern.matcher All, if a part, at any depth, is an attachment: by its disposition, or by a name on what is no text. `match.has_attachment`
 ---@field has_header fun(name: string, value?: string): postern.matcher All, if the header has this field, with this value if one is given. `match.has_header("X-Loop", "us")`
 ---@field has_mime_type fun(types: string|string[]): postern.matcher All, if the message's own Content-Type is one of these; "image/*" takes a family. `match.has_mime_type "multipart/report"`
@@ -454,6 +460,10 @@
 ---@class postern.act.rewrite.arguments
 ---@field map? any address by address, or by @domain; @domain by @domain keeps the local part
 
+---@class postern.act.split.arguments
+---@field [1] integer recipients of a batch, of those that the rule runs for
+---@field pause? string|integer between two batches, from 1s to 1d; 1m unless given. The last one goes within a day
+
 ---@class postern.act.strip_attachment.arguments
 ---@field [1] string|string[] names; * is any run of characters, ? is one; shown inline or attached
 ---@field types? string|string[] types; "image/*" takes a family
@@ -505,6 +515,7 @@
 ---@field rewrite postern.action|fun(arguments?: postern.act.rewrite.arguments): postern.action Gives recipients other addresses of ours, by address or by domain, until none fits any more. `act.rewrite { ["info@example.org"] = "bob@example.org", ["@old.example"] = "@example.org" }`
 ---@field set_header fun(name: string, value: string): postern.action Gives the header one field of this name, in place of all that it had. `act.set_header("X-Checked", "yes")`
 ---@field set_note fun(name: string, value?: any): postern.action Sets a note, for later rules. `act.set_note("spam", true)`
+---@field split fun(arguments: postern.act.split.arguments|integer): postern.action Sends to many recipients in batches, the first now and each other one a while later; goes on. `act.split { 100, pause = "5m" }`
 ---@field strip_attachment postern.action|fun(arguments?: postern.act.strip_attachment.arguments|string|string[]): postern.action Puts a text in the place of attachments, by name or by type; all unless any are named. `act.strip_attachment { "*.exe", "*.js", note = "stripped" }`
 ---@field sub_addressing postern.action|fun(delimiters?: string): postern.action Delivers user+folder to that folder, where a later `deliver` names none (RFC 5233). `act.sub_addressing`
 ---@field subject_prefix fun(text: string): postern.action Puts a text before the subject, unless it is there. `act.subject_prefix "[external]"`
