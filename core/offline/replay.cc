@@ -197,8 +197,8 @@ void Replay::run_portion(Env& env, const Options& options, std::vector<TrailReco
   gather_beside(records);
   std::vector<Piece> pieces(records.size());
   {
-    std::vector<std::jthread> threads;
     const std::size_t each = records.size() / jobs_.size() + 1;
+    std::vector<std::jthread> threads;  // after what they read: they are joined at its end
     for (std::size_t job = 0; job < jobs_.size() && job * each < records.size(); ++job)
       threads.emplace_back([&, job] {
         for (std::size_t i = job * each; i < std::min(records.size(), (job + 1) * each); ++i)
