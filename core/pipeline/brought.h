@@ -19,11 +19,12 @@
 // nobody keeps the body that came, the first of the others becomes the main mail.
 //
 // The trails name each other: "brought" and "beside" with an id in the main mail's, "brought-by" and "beside" in the
-// other's. A main mail that is refused has no message id: its "draft" is the name that "brought-by" has. Every mail that
-// was brought in and is not committed leaves a record all the same, since a replay of the main mail asks its questions
-// again.
+// other's. A main mail that is refused has no message id: its "draft" is the name that "brought-by" has. Every mail
+// that was brought in and is not committed leaves a record all the same, since a replay of the main mail asks its
+// questions again.
 //
-// Limits: Transaction::kMaxBrought mails in all and kMaxBroughtDepth deep, RootRun::kMaxBodies; one [pipeline] time_limit
+// Limits: Transaction::kMaxBrought mails in all and kMaxBroughtDepth deep, RootRun::kMaxBodies; one [pipeline]
+// time_limit
 //         for the waits of the main mail and of all that it brings in.
 // Owner: PipelinePolicy. Thread: the worker of the transaction. RFC: 5321 §4.4, 3834 (nothing here answers by itself).
 #pragma once

@@ -1,8 +1,8 @@
 // What a trail can be found by: the words of a record, as a query names them and as the index keeps them.
 //
-// A record is found by its message (or draft) and session id, its client's address and network, its sender and each recipient,
-// their domains, and the rules that selected somebody, decided or failed. Recipients are also those that were refused
-// at RCPT and those that aliases led to, which stand in the trail only.
+// A record is found by its message (or draft) and session id, its client's address and network, its sender and each
+// recipient, their domains, and the rules that selected somebody, decided or failed. Recipients are also those that
+// were refused at RCPT and those that aliases led to, which stand in the trail only.
 //
 // Thread: any; nothing is kept.
 #pragma once
