@@ -426,6 +426,13 @@ class Server:
             raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
+    def story(self, who, *words):
+        """What `postern why` tells of `who` once it has all `words`: trails are written a moment after what they tell of."""
+        def told():
+            text = self.run("why", who, check=False).stdout
+            return text if all(word in text for word in words) else None
+        return wait_until(told, f"a story of {who} with {words}")
+
     def status(self):
         return json.loads(self.run("status", "--json").stdout)
 

@@ -199,6 +199,9 @@ class Life(unittest.TestCase):
                 wait_until(lambda: own in server.run("why", sender, check=False).stdout, "the trail")
             server.wait_queue_empty()
             self.assertIn(b"ann@foreign.test", self.everything(server))
+            def told():
+                return json.loads(server.run("trail", "erase", "Ann@foreign.test", "--dry-run", "--json").stdout)["redacted"] == 3
+            wait_until(told, "the record of the delivery")
             would = json.loads(server.run("trail", "erase", "Ann@foreign.test", "--dry-run", "--json").stdout)
             self.assertEqual((would["removed"], would["redacted"], would["archived"]), (1, 3, 1), would)  # one of them tells of the delivery
             refused = server.run("trail", "erase", "ann@foreign.test", check=False)
