@@ -1,6 +1,7 @@
 // The string library: pattern functions, rep and format are ours and count their steps; the rest is linear and Lua's
 // own.
 #include <algorithm>
+#include <cstring>
 
 #include "bind.h"
 #include "libraries.h"
@@ -69,8 +70,10 @@ int find_or_match(lua_State* L, bool find) {
   if (start > subject.size()) return lua_pushnil(L), 1;
   if (find && (lua_toboolean(L, 4) || wanted.find_first_of("^$*+?.([%-") == wanted.npos)) {
     ScriptState::charge(L, static_cast<std::int64_t>((subject.size() - start) / 32 + 1));
-    const std::size_t at = subject.find(wanted, start);
-    if (at == subject.npos) return lua_pushnil(L), 1;
+    // Linear in both: string_view::find would compare a long text of which only the end differs at each place.
+    const void* place = ::memmem(subject.data() + start, subject.size() - start, wanted.data(), wanted.size());
+    if (!place) return lua_pushnil(L), 1;
+    const auto at = static_cast<std::size_t>(static_cast<const char*>(place) - subject.data());
     lua_pushinteger(L, static_cast<lua_Integer>(at + 1));
     lua_pushinteger(L, static_cast<lua_Integer>(at + wanted.size()));
     return 2;
