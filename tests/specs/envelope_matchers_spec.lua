@@ -7,6 +7,7 @@ local FAR = { role = "submission", auth = ANN, tls = true }
 
 spec.before(function(t)
   for _, name in ipairs { "ann", "ben", "cid", "dan-noreply", "abuse", "fake" } do t:account(name .. "@example.org") end
+  t:answer("directory.domain", "", "foreign")  -- what sender_host_is_local asks about a null sender
 end)
 
 local function from(t, sender, to, client)
@@ -127,6 +128,7 @@ spec.case("sender_host_is_local and sender_is_local: a domain of ours, and someb
   from(t, "all@example.org"):expect_header "sender_is_local"
   from(t, "nobody@example.org"):expect_header "sender_host_is_local":expect_no_header "sender_is_local"
   from(t, "x@far.example"):expect_no_header "sender_host_is_local":expect_no_header "sender_is_local"
+  from(t, ""):expect_no_header "sender_host_is_local":expect_no_header "sender_is_local"
 end)
 
 spec.case("sender_is_null", function(t)
