@@ -230,7 +230,8 @@ void declare_text_actions(RuleRegistry& rules) {
       "spool.*: the message cannot be read or written; body.limit: too many bodies of one mail. Texts that are signed, "
       "encrypted, over 1 MiB or of an unknown charset are left, and the trail says so";
   declare_action(rules, "add_footer",
-                 "Puts a text under the texts of the mail: plain and HTML, of alternatives each, in their charset and "
+                 "Puts a text under the texts of the mail: plain and HTML, of alternatives each, in their charset "
+                 "(UTF-8 where that has no room for it) and "
                  "transfer encoding.",
                  "act.add_footer { text = \"Example Inc.\", html = \"<p>Example Inc.</p>\" }", kErrors,
                  {{"text", "string", "for plain texts, and for HTML unless html is given", true, 0},

@@ -117,8 +117,8 @@ void declare_sender_matchers(RuleRegistry& rules) {
   declare_matcher(rules, "sender_host_is_local", "All, if the sender's domain is ours.", "match.sender_host_is_local",
                   "none", {}, [](Arguments&) {
                     return whole_mail("sender_host_is_local", [](const RuleCall& call) {
-                      return call.effects.directory().domain_kind(sender_of(call).domain().ascii()) ==
-                             DomainKind::kLocal;
+                      return !sender_of(call).is_null() && call.effects.directory().domain_kind(
+                                                               sender_of(call).domain().ascii()) == DomainKind::kLocal;
                     });
                   });
   declare_matcher(rules, "sender_in_fake_domain",

@@ -480,7 +480,7 @@
 
 ---@class postern.act
 ---@field add_delivered_to postern.action Gives each recipient's copy a Delivered-To field with its address. `act.add_delivered_to`
----@field add_footer fun(arguments: postern.act.add_footer.arguments|string): postern.action Puts a text under the texts of the mail: plain and HTML, of alternatives each, in their charset and transfer encoding. `act.add_footer { text = "Example Inc.", html = "<p>Example Inc.</p>" }`
+---@field add_footer fun(arguments: postern.act.add_footer.arguments|string): postern.action Puts a text under the texts of the mail: plain and HTML, of alternatives each, in their charset (UTF-8 where that has no room for it) and transfer encoding. `act.add_footer { text = "Example Inc.", html = "<p>Example Inc.</p>" }`
 ---@field bounce fun(enhanced: string, text: string): postern.action Refuses: 550 (or 450 for a 4.x.x code) while the session waits, else a report to the sender. `act.bounce("5.7.1", "not accepted")`
 ---@field classify_bounce postern.action|fun(note?: string): postern.action Notes whether a delivery report (RFC 3464) is about a `hard` failure or a `soft` one that may pass. `act.classify_bounce`
 ---@field convert_to_7bit postern.action Encodes what is 8-bit or binary, so that every server can take the mail (RFC 6152 section 3). `act.convert_to_7bit`
