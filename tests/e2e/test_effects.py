@@ -335,6 +335,10 @@ timeout = "1s"
         self.assertIn("says: ", answer)
         return answer.split("says: ", 1)[1]
 
+    def back(self, what, answer):
+        """Waits until `what` is answered again, by each worker: they have connections of their own, and a session is any worker's."""
+        wait_until(lambda: all(self.ask(what) == answer for _ in range(16)), f"{what} to be asked again")
+
     def test_dns(self):
         self.assertEqual(self.ask("dns"), f"{HOST} mx.zone.test v=one two 587 sub.zone.test 77 ns.zone.test 32 back.zone.test nxdomain")
 
@@ -372,7 +376,7 @@ timeout = "1s"
         self.postgres.stop()
         self.assertEqual(self.ask("pg"), "sql.connect")
         self.postgres.start()
-        wait_until(lambda: self.ask("pg") == "42 true true 0.5 nil ?", "PostgreSQL to be asked again")
+        self.back("pg", "42 true true 0.5 nil ?")
 
     def test_memory(self):
         self.assertEqual(self.ask("memory"), "v true 2 5 1 nil")
@@ -390,7 +394,7 @@ timeout = "1s"
         self.redis.stop()
         self.assertEqual(self.ask("redis"), "kv.connect")
         self.redis.start()
-        wait_until(lambda: self.ask("redis") == "v 2 5 nil 1 nil", "Redis to be asked again")
+        self.back("redis", "v 2 5 nil 1 nil")
 
     def test_names_that_nobody_has(self):
         self.assertEqual(self.ask("none"), "nil effects.none nil effects.none")
