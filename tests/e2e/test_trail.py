@@ -53,6 +53,7 @@ class Trails(unittest.TestCase):
         with self.server.smtp() as talk:
             id = talk.ehlo("teller.test").mail("ann@foreign.test", f"sales@{DOMAIN}").data(letter("hello")).last.split()[-1]
         self.server.wait_queue_empty()
+        self.why(id, contains=f"The mail {id} was accepted on ")
         story = self.why(id, contains="Nothing of the mail waits")
         self.assertTrue(story.startswith(f"The mail {id} was accepted on "), story)
         for part in ("It introduced itself as teller.test.", "It had a mail from ann@foreign.test.",
