@@ -24,16 +24,6 @@ bool provides_stores(const ModuleInfo& info) {
   });
 }
 
-HttpClientSettings http_settings(const HttpConfig& config) {
-  HttpClientSettings settings{.allow_plain = config.allow_plain,
-                              .max_concurrent = config.max_concurrent,
-                              .max_timeout = config.timeout,
-                              .max_body_octets = config.max_size.bytes};
-  for (const std::string& text : config.allow_private)
-    if (auto place = HttpPrivatePlace::parse(text)) settings.private_places.push_back(std::move(*place));
-  return settings;
-}
-
 }  // namespace
 
 /// Service "dns" of this world.

@@ -26,16 +26,6 @@ class Server::ResolverSet final : public Resolvers {
 
 namespace {
 
-HttpClientSettings http_settings(const HttpConfig& config) {
-  HttpClientSettings settings{.allow_plain = config.allow_plain,
-                              .max_concurrent = config.max_concurrent,
-                              .max_timeout = config.timeout,
-                              .max_body_octets = config.max_size.bytes};
-  for (const std::string& text : config.allow_private)
-    if (auto place = HttpPrivatePlace::parse(text)) settings.private_places.push_back(std::move(*place));
-  return settings;
-}
-
 SpoolSettings spool_settings(const SpoolConfig& config, const std::filesystem::path& state) {
   return SpoolSettings{.dir = config.directory.empty() ? state / "spool" : config.directory,
                        .segment_size = config.segment_size.bytes,

@@ -1,7 +1,5 @@
 #include "core/loader/settings.h"
 
-#include "postern/http.h"
-
 namespace postern {
 
 namespace {
@@ -116,6 +114,16 @@ void describe(Schema<DnsConfig>& s) {
           "Believe the servers' word that an answer was validated (AD bit). Unset: when all servers are on loopback.");
   s.field("max_outstanding", &DnsConfig::max_outstanding, "Questions that may be on their way at once, per worker.")
       .range(1, 60'000);
+}
+
+HttpClientSettings http_settings(const HttpConfig& config) {
+  HttpClientSettings settings{.allow_plain = config.allow_plain,
+                              .max_concurrent = config.max_concurrent,
+                              .max_timeout = config.timeout,
+                              .max_body_octets = config.max_size.bytes};
+  for (const std::string& text : config.allow_private)
+    if (auto place = HttpPrivatePlace::parse(text)) settings.private_places.push_back(std::move(*place));
+  return settings;
 }
 
 void describe(Schema<HttpConfig>& s) {

@@ -6,6 +6,7 @@
 
 #include "postern/config.h"
 #include "postern/dns.h"
+#include "postern/http.h"
 #include "postern/log.h"
 #include "postern/spool.h"
 
@@ -75,6 +76,8 @@ struct HttpConfig : Located {
   std::filesystem::path ca_file;
 };
 void describe(Schema<HttpConfig>& s);
+/// As a worker's client takes it.
+HttpClientSettings http_settings(const HttpConfig& config);
 
 struct TlsNamed : Located {
   std::filesystem::path certificate;
