@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "core/pipeline/policy.h"
@@ -166,13 +165,14 @@ Task<Verdict> PipelinePolicy::bring_one(PolicyWorker& worker, MessageRun& run, T
 }
 
 /// What was brought in with a mail that is refused goes with it, and leaves its records.
-void PipelinePolicy::drop_settled(Transaction& parent, std::string_view why, std::size_t first) {
-  for (std::size_t i = first; i < parent.settled.size(); ++i) {
-    SettledMail& one = *parent.settled[i];
-    drop_settled(*one.transaction, why);
-    if (one.session) refused(*one.session, one.transaction.get(), why);  // another body has the main mail's trail
-  }
-  parent.settled.resize(std::min(first, parent.settled.size()));
+void PipelinePolicy::drop_settled(Transaction& parent, std::string_view why) {
+  for (const Settled& one : parent.settled) drop_one(*one, why);
+  parent.settled.clear();
+}
+
+void PipelinePolicy::drop_one(SettledMail& one, std::string_view why) {
+  drop_settled(*one.transaction, why);
+  if (one.session) refused(*one.session, one.transaction.get(), why);  // another body has the main mail's trail
 }
 
 PipelinePolicy::Settled PipelinePolicy::make_settled(PolicyWorker& worker, const RuleEpoch& epoch,

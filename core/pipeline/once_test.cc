@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/pipeline/fixture_for_tests.h"
+#include "core/pipeline/trail_reader.h"
 #include "postern/services.h"
 
 namespace postern {
@@ -151,6 +152,24 @@ TEST_CASE("of two mails at once one is answered, and where the store is away non
   world.store.broken = true;
   REQUIRE(world.commit(world.decide()));
   CHECK(world.sent() == 4);
+}
+
+TEST_CASE("an answer that is not sent after all leaves a record, for the replay of its mail") {
+  OnceWorld world;
+  const Decision decision = world.decide();
+  world.store.broken = true;
+  REQUIRE(world.commit(decision));
+  CHECK(world.sent() == 1);
+  world.trails->flush(world.sim.worker(0));
+  world.sim.run_until_idle();
+  std::size_t answers = 0;
+  for (const TrailRecord& record : find_trails(world.disk, "/trail", {}).records)
+    if (record.session.starts_with("brought-")) {
+      ++answers;
+      CHECK_FALSE(record.accepted);
+      CHECK(record.outcome.starts_with("not sent"));
+    }
+  CHECK(answers == 1);
 }
 
 TEST_CASE("a claim about which nothing more is heard ends by itself") {

@@ -136,7 +136,8 @@ class PipelinePolicy final : public Policy {
   /// Settles the mails that rules brought in (brought.cc). A verdict that refuses is the answer to all.
   Task<Verdict> bring_in(PolicyWorker& worker, MessageRun& run, Transaction& parent);
   Task<Verdict> bring_one(PolicyWorker& worker, MessageRun& run, Transaction& parent, BroughtMail& mail);
-  void drop_settled(Transaction& parent, std::string_view why, std::size_t first = 0);
+  void drop_settled(Transaction& parent, std::string_view why);
+  void drop_one(SettledMail& one, std::string_view why);
   Settled make_settled(PolicyWorker& worker, const RuleEpoch& epoch, const Transaction& parent, BroughtMail& mail);
   /// Whether the recipient may have it; its place beside the others is then set up. Errors: "brought.*".
   Task<Result<void>> address_one(PolicyWorker& worker, const MessageRun& run, const Transaction& parent,

@@ -296,16 +296,20 @@ Task<Result<MessageId>> PipelinePolicy::commit(Transaction& transaction, Draft d
   compact(envelope, plan);
   if (envelope.recipients.empty()) co_return fault("pipeline.nothing", "no recipient was accepted");
   // Before this one, so that its 250 speaks for all. A fault keeps back what comes after it, this one too: the client
-  // tries again, and what was written already may then come twice. Better that than a loss.
-  for (std::size_t i = 0; i < transaction.settled.size(); ++i) {
-    SettledMail& one = *transaction.settled[i];
+  // tries again, and what was written already may then come twice. Better that than a loss. What is written leaves the
+  // list, so that the record of a later fault does not call it refused.
+  for (auto& settled = transaction.settled; !settled.empty(); settled.erase(settled.begin())) {
+    SettledMail& one = *settled.front();
     std::optional<OnceClaim> once;
     if (one.once) once.emplace(worker, *one.once, transaction.trail);
-    if (once && !co_await once->take()) continue;
+    if (once && !co_await once->take()) {
+      drop_one(one, "not sent: once in a while is enough, or the store does not answer");
+      continue;
+    }
     auto written = co_await commit(*one.transaction, std::move(one.draft), one.decision);
     if (once) co_await once->end(written.has_value());
     if (!written) {
-      drop_settled(transaction, written.error().code, i);
+      drop_settled(transaction, written.error().code);
       co_return written;
     }
     brought_.add(executor.index());
