@@ -52,14 +52,4 @@ Result<KeyValueReply> SpecStore::kv(std::string_view store, const KeyValueReques
   return reply;
 }
 
-/// SplitMix64: any seed will do, also a small one.
-double SpecStore::random() {
-  chance_ += 0x9e3779b97f4a7c15ULL;
-  std::uint64_t mixed = chance_;
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
-  mixed ^= mixed >> 31;
-  return static_cast<double>(mixed >> 11) * 0x1.0p-53;
-}
-
 }  // namespace postern

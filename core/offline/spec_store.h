@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "core/pipeline/recorded_answers.h"
+#include "postern/random.h"
 
 namespace postern {
 
@@ -23,10 +24,10 @@ class SpecStore final : public RecordedAnswers::Fallback {
   static constexpr std::uint64_t kDefaultSeed = 1;
 
   void set_clock(WallTime now) { now_ = now; }
-  void set_seed(std::uint64_t seed) { chance_ = seed; }
+  void set_seed(std::uint64_t seed) { chance_ = Prng(seed); }
 
   Result<KeyValueReply> kv(std::string_view store, const KeyValueRequest& request) override;
-  double random() override;
+  double random() override { return chance_.unit(); }
 
  private:
   struct Entry {
@@ -39,7 +40,7 @@ class SpecStore final : public RecordedAnswers::Fallback {
 
   std::map<Key, Entry> entries_;
   WallTime now_{};
-  std::uint64_t chance_ = kDefaultSeed;
+  Prng chance_{kDefaultSeed};
 };
 
 }  // namespace postern
