@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "core/pipeline/effect_texts.h"
+#include "core/pipeline/pretence.h"
 #include "postern/text.h"
 
 namespace postern {
@@ -21,10 +22,6 @@ std::unexpected<Fault> unanswered_fault(std::string_view effect) {
 
 WallTime wall_time(std::string_view micros) {
   return WallTime(std::chrono::microseconds(to_number<std::int64_t>(micros).value_or(0)));
-}
-
-bool changes_nothing(const HttpRequest& request) {
-  return request.method == "GET" || request.method == "HEAD";
 }
 
 }  // namespace
@@ -131,7 +128,8 @@ DomainKind RecordedAnswers::domain_kind(Stage stage, std::string_view ascii_doma
 
 Result<HttpResponse> RecordedAnswers::http(Stage stage, const HttpRequest& request) {
   const std::string question = http_question(request);
-  const std::string* text = take(stage, "http", question, changes_nothing(request) ? Repeat::kSame : Repeat::kNever);
+  const std::string* text =
+      take(stage, "http", question, Pretence::only_reads(request) ? Repeat::kSame : Repeat::kNever);
   if (!text) return unanswered_fault("http");
   if (auto failed = parse_fault(*text)) return std::unexpected(std::move(*failed));
   if (auto response = parse_http(*text, request.url)) return std::move(*response);
