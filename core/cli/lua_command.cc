@@ -156,7 +156,7 @@ void annotations(CommandContext& context) {
   if (!engine) return context.fail({"lua.engine", "no module runs scripts: load the module \"lua\""});
   const std::string page = engine->annotations((*server)->rules());
   if (!context.json) return fmt::print("{}", page);
-  fmt::print("{}\n", nlohmann::ordered_json{{"annotations", page}}.dump());
+  fmt::print("{}\n", json_text(ordered_json{{"annotations", page}}));
 }
 
 }  // namespace
