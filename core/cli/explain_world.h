@@ -6,9 +6,9 @@
 // Its store "memory" is in its own memory and is empty here (asked_memory()).
 //
 // Owner:  the command, for one mail. Thread: main; run() is its loop. Blocks.
-// Errors: "explain.scripts" (the scripts cannot be loaded), "explain.module" (a module cannot be started: then its
-//         stores are missing, which is told and not fatal), those of run_offline() and of the resolver; what is thrown
-//         becomes "offline.threw".
+// Errors: "explain.scripts" (the scripts cannot be loaded), "explain.module" (a module cannot be prepared: then its
+//         stores may not answer, which is told and not fatal), those of run_offline() and of the resolver; what is
+//         thrown becomes "offline.threw".
 #pragma once
 
 #include <memory>

@@ -23,9 +23,8 @@
 // that was brought in and is not committed leaves a record all the same, since a replay of the main mail asks its
 // questions again.
 //
-// Limits: Transaction::kMaxBrought mails in all and kMaxBroughtDepth deep, RootRun::kMaxBodies; one [pipeline]
-// time_limit
-//         for the waits of the main mail and of all that it brings in.
+// Limits: Transaction::kMaxBrought mails in all and kMaxBroughtDepth deep, RootRun::kMaxBodies; for the waits of the
+//         main mail and of all that it brings in one [pipeline] time_limit.
 // Owner: PipelinePolicy. Thread: the worker of the transaction. RFC: 5321 §4.4, 3834 (nothing here answers by itself).
 #pragma once
 
