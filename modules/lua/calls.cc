@@ -4,6 +4,7 @@
 
 #include "bind.h"
 #include "events.h"
+#include "libraries.h"
 #include "objects.h"
 #include "postern/nursery.h"
 #include "rules.h"
@@ -135,6 +136,12 @@ Fault result_fault(std::string_view what, std::string_view wanted, lua_State* L)
   return {"script.result", fmt::format("{} returned {} instead of {}", what, luaL_typename(L, -1), wanted)};
 }
 
+/// How long the list at the top is. In place of one that scripts have kept since load, what holds its values.
+lua_Integer open_list(lua_State* L) {
+  if (push_frozen_store(L, -1)) lua_replace(L, -2);
+  return static_cast<lua_Integer>(lua_rawlen(L, -1));
+}
+
 Call call_of(const RuleCall& call) {
   return {call.stage, &call.transaction.session, &call.transaction, nullptr, &call.recipients, &call.effects};
 }
@@ -228,7 +235,7 @@ Result<RecipientSet> match_result(Run& run) {
     return out & given;
   }
   if (!lua_istable(L, -1)) return std::unexpected(result_fault("the matcher", "true, false or recipients", L));
-  const auto count = static_cast<lua_Integer>(lua_rawlen(L, -1));
+  const lua_Integer count = open_list(L);
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, -1, i);
     const auto* one = test_box<RecipientHandle>(L, -1);
@@ -258,6 +265,8 @@ Task<Result<RecipientSet>> LuaMatcher::match(RuleCall call) {
 
 namespace {
 
+constexpr lua_Integer kMaxAddresses = 1000;  // reading them costs a script no step
+
 /// Nothing, one address, or a list of them, as texts.
 Result<std::vector<Address>> addresses_result(Run& run) {
   if (run.failure()) return std::unexpected(*run.failure());
@@ -277,7 +286,9 @@ Result<std::vector<Address>> addresses_result(Run& run) {
     if (!add()) return wrong();
     return out;
   }
-  const auto count = static_cast<lua_Integer>(lua_rawlen(L, -1));
+  const lua_Integer count = open_list(L);
+  if (count > kMaxAddresses)
+    return fault("script.result", fmt::format("the list of addresses is longer than {}", kMaxAddresses));
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, -1, i);
     if (!add()) return wrong();

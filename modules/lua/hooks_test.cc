@@ -193,6 +193,9 @@ TEST_CASE("a function gives addresses where a mailet wants a list of them") {
   REQUIRE_MESSAGE(world.load(R"(
     local postern = require "postern"
     local act = postern.act
+    local TEAM = { "ann@ours.example", "ben@ours.example" }
+    local ALL = {}
+    for i = 1, 1001 do ALL[i] = "ann@ours.example" end
     postern.pipeline "root" {
       { when = function(mail) return { mail.sender, "eve@ours.example" } end, act.deliver },
       { when = function(mail) return "eve@ours.example" end, act.deliver },
@@ -200,6 +203,8 @@ TEST_CASE("a function gives addresses where a mailet wants a list of them") {
       { when = function(mail) return { "eve@ours.example", 1 } end, act.deliver },
       { when = function(mail) return "nobody" end, act.deliver },
       { when = function(mail) return { postern.dns.a("x.example").empty and "x@ours.example" or "" } end, act.deliver },
+      { when = function(mail) return TEAM end, act.deliver },
+      { when = function(mail) return ALL end, act.deliver },
       { act.deliver },
     })"),
                   world.problems);
@@ -219,6 +224,8 @@ TEST_CASE("a function gives addresses where a mailet wants a list of them") {
   CHECK(given(3) == "script.result");
   CHECK(given(4) == "script.result");
   CHECK(given(5) == "x@ours.example ");
+  CHECK(given(6) == "ann@ours.example ben@ours.example ");
+  CHECK(given(7) == "script.result");
 }
 
 TEST_CASE("matchers return true, false or recipients") {
@@ -227,6 +234,7 @@ TEST_CASE("matchers return true, false or recipients") {
     local postern = require "postern"
     local match, act = postern.match, postern.act
     local function archive(mail) return mail:recipients_where(function(r) return r.tag == "archive" end) end
+    local NAMES = { "bob@ours.example" }
     postern.pipeline "root" {
       { when = archive, act.deliver },
       { when = function(mail) return true end, act.deliver },
@@ -238,6 +246,7 @@ TEST_CASE("matchers return true, false or recipients") {
       { when = -match.recipient_is "bob@ours.example" * match.all_of { archive }, act.deliver },
       { when = function(mail) return { 1 } end, act.deliver },
       { when = function(mail) return postern.dns.a("x.example").empty end, act.deliver },
+      { when = function(mail) return NAMES end, act.deliver },
       { act.deliver },
     })"),
                   world.problems);
@@ -255,6 +264,7 @@ TEST_CASE("matchers return true, false or recipients") {
   CHECK(selected(7) == "1");
   CHECK(selected(8) == "script.result");
   CHECK(selected(9) == "0-2");
+  CHECK(selected(10) == "script.result");
 }
 
 TEST_CASE("actions go on, give a verdict, or choose a mailet") {
