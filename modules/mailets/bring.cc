@@ -39,10 +39,12 @@ Task<Result<std::vector<Address>>> Targets::of(RuleCall call) const {
   auto given = co_await asked->addresses(call);
   if (!given) co_return given;
   std::vector<Address> out;
-  for (Address& one : *given)
-    if (std::ranges::find(out, one) == out.end()) out.push_back(std::move(one));
-  if (out.size() > kMaxTargets)
-    co_return fault("mailet.targets", fmt::format("the function gave more than {} addresses", kMaxTargets));
+  for (Address& one : *given) {
+    if (std::ranges::find(out, one) != out.end()) continue;
+    if (out.size() == kMaxTargets)
+      co_return fault("mailet.targets", fmt::format("the function gave more than {} addresses", kMaxTargets));
+    out.push_back(std::move(one));
+  }
   co_return out;
 }
 
