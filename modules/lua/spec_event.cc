@@ -111,12 +111,12 @@ std::string seen(const EventResultBox& box) {
   return out;
 }
 
-void expect(lua_State* L, const EventResultBox& box, bool holds, std::string_view wanted) {
-  if (holds) return lua_settop(L, 1);  // the result again, so that expectations may be chained
-  luaL_where(L, 1);
-  push(L, fmt::format("{}: expected {}, but it {}\n{}", to_string(box.stage), wanted, seen(box), box.result.story));
-  lua_concat(L, 2);
-  lua_error(L);
+/// The result again, so that expectations may be chained; raises where it does not hold, or where a hook failed.
+int expect(lua_State* L, const EventResultBox& box, bool holds, std::string_view wanted) {
+  if (!holds || !box.result.failures.empty())
+    fail_expectation(L, box.result.story, to_string(box.stage), wanted, seen(box));
+  lua_settop(L, 1);
+  return 1;
 }
 
 /// r:expect_route { gateway =, tls =, source = }: exactly these, and no verdict.
@@ -128,23 +128,18 @@ int expect_route(lua_State* L) {
   for (const std::string_view name : kOptions)
     if (std::string value = text_field(L, 2, std::string(name).c_str()); !value.empty())
       wanted.emplace(name, std::move(value));
-  expect(L, box, !box.result.verdict.decided() && box.result.options == wanted, "the route " + options_text(wanted));
-  return 1;
+  return expect(L, box, !box.result.verdict.decided() && box.result.options == wanted,
+                "the route " + options_text(wanted));
 }
 
 /// r:expect_deferred([code [, enhanced [, text]]])
 int expect_deferred(lua_State* L) {
   const auto& box = check_box<EventResultBox>(L, 1);
   const lua_Integer code = luaL_optinteger(L, 2, 0);
-  const std::string enhanced = lua_isnoneornil(L, 3) ? "" : std::string(check_text(L, 3));
-  const std::string text = lua_isnoneornil(L, 4) ? "" : std::string(check_text(L, 4));
-  const Reply& reply = box.result.verdict.reply;
-  const bool holds = box.result.verdict.refuses() && box.result.failures.empty() && (code == 0 || reply.code == code) &&
-                     (enhanced.empty() || reply.enhanced == enhanced) && reply.text.find(text) != std::string::npos;
-  expect(L, box, holds,
-         fmt::format("it to be put off{}{}{}", code ? fmt::format(" with {}", code) : "",
-                     enhanced.empty() ? "" : " " + enhanced, text.empty() ? "" : " \"" + text + "\""));
-  return 1;
+  const std::string enhanced = optional_text(L, 3), text = optional_text(L, 4);
+  const Verdict& verdict = box.result.verdict;
+  return expect(L, box, verdict.refuses() && fits_reply(verdict.reply, code, enhanced, text),
+                "it to be put off" + wanted_reply(code, enhanced, text));
 }
 
 /// r:expect_held([seconds])
@@ -154,24 +149,25 @@ int expect_held(lua_State* L) {
   const Verdict& verdict = box.result.verdict;
   const bool holds =
       verdict.kind == Verdict::Kind::kHold && (seconds < 0 || verdict.hold == std::chrono::seconds(seconds));
-  expect(L, box, holds, seconds < 0 ? "it to be held" : fmt::format("it to be held for {} s", seconds));
-  return 1;
+  return expect(L, box, holds, seconds < 0 ? "it to be held" : fmt::format("it to be held for {} s", seconds));
 }
 
 /// r:expect_nothing(): the hooks ran well and say nothing.
 int expect_nothing(lua_State* L) {
   const auto& box = check_box<EventResultBox>(L, 1);
-  expect(L, box, !box.result.verdict.decided() && box.result.failures.empty(), "hooks that say nothing");
-  return 1;
+  return expect(L, box, !box.result.verdict.decided(), "hooks that say nothing");
 }
 
 /// r:expect_failure([text]): a hook failed, and the text stands in what it failed with.
 int expect_failure(lua_State* L) {
   const auto& box = check_box<EventResultBox>(L, 1);
-  const std::string text = lua_isnoneornil(L, 2) ? "" : std::string(check_text(L, 2));
+  const std::string text = optional_text(L, 2);
   const bool holds = std::ranges::any_of(box.result.failures,
                                          [&](const std::string& one) { return one.find(text) != std::string::npos; });
-  expect(L, box, holds, text.empty() ? "a hook to fail" : "a hook to fail with \"" + text + "\"");
+  if (!holds)
+    fail_expectation(L, box.result.story, to_string(box.stage),
+                     text.empty() ? "a hook to fail" : "a hook to fail with \"" + text + "\"", seen(box));
+  lua_settop(L, 1);
   return 1;
 }
 

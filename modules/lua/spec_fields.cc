@@ -70,4 +70,31 @@ void read_recipients(lua_State* L, int table, std::vector<std::string>& recipien
   if (recipients.empty()) luaL_error(L, "`to` is missing: an address or a list of addresses");
 }
 
+std::string optional_text(lua_State* L, int index) {
+  return lua_isnoneornil(L, index) ? std::string() : std::string(check_text(L, index));
+}
+
+bool fits_reply(const Reply& reply, lua_Integer code, std::string_view enhanced, std::string_view text) {
+  return (code == 0 || reply.code == code) && (enhanced.empty() || reply.enhanced == enhanced) &&
+         reply.text.find(text) != std::string::npos;
+}
+
+std::string wanted_reply(lua_Integer code, std::string_view enhanced, std::string_view text) {
+  std::string out;
+  if (code) out += fmt::format(" with {}", code);
+  if (!enhanced.empty()) out += fmt::format(" {}", enhanced);
+  if (!text.empty()) out += fmt::format(" \"{}\"", text);
+  return out;
+}
+
+void fail_expectation(lua_State* L, std::string_view story, std::string_view whom, std::string_view expected,
+                      std::string_view what) {
+  luaL_where(L, 1);
+  const std::string_view rest = story.size() > kMaxSpecStory ? "\n  ... the rest is not shown\n" : "";
+  push(L, fmt::format("{}: expected {}, but it {}\n{}{}", whom, expected, what, story.substr(0, kMaxSpecStory), rest));
+  lua_concat(L, 2);
+  lua_error(L);
+  std::unreachable();
+}
+
 }  // namespace postern::lua

@@ -10,7 +10,7 @@
 #include "libraries.h"
 #include "postern/message.h"
 #include "postern/text.h"
-#include "spec.h"
+#include "spec_fields.h"
 
 namespace postern::lua {
 namespace {
@@ -44,17 +44,6 @@ std::string seen(const SpecOutcome& one) {
   return fmt::format("came to \"{}\" at {}{}", one.action, to_string(one.stage), by);
 }
 
-[[noreturn]] void fail(lua_State* L, const SpecResult& result, std::string_view whom, std::string_view expected,
-                       std::string_view what) {
-  luaL_where(L, 1);
-  std::string story = result.story;
-  if (story.size() > kMaxSpecStory) story = story.substr(0, kMaxSpecStory) + "\n  ... the rest is not shown\n";
-  push(L, fmt::format("{}: expected {}, but it {}\n{}", whom, expected, what, story));
-  lua_concat(L, 2);
-  lua_error(L);
-  std::unreachable();
-}
-
 /// Every chosen outcome must satisfy `holds`.
 template <class Test>
 int expect(lua_State* L, std::string_view expected, const Test& holds) {
@@ -62,27 +51,10 @@ int expect(lua_State* L, std::string_view expected, const Test& holds) {
   if (box.chosen.empty()) return luaL_error(L, "the mail has no recipient");
   for (const std::size_t at : box.chosen) {
     const SpecOutcome& one = box.result->outcomes[at];
-    if (!holds(one)) fail(L, *box.result, one.recipient, expected, seen(one));
+    if (!holds(one)) fail_expectation(L, box.result->story, one.recipient, expected, seen(one));
   }
   lua_settop(L, 1);
   return 1;  // the result again, so that expectations may be chained
-}
-
-std::string optional_text(lua_State* L, int index) {
-  return lua_isnoneornil(L, index) ? std::string() : std::string(check_text(L, index));
-}
-
-bool fits_reply(const Reply& reply, lua_Integer code, std::string_view enhanced, std::string_view text) {
-  return (code == 0 || reply.code == code) && (enhanced.empty() || reply.enhanced == enhanced) &&
-         reply.text.find(text) != std::string::npos;
-}
-
-std::string wanted_reply(lua_Integer code, std::string_view enhanced, std::string_view text) {
-  std::string out;
-  if (code) out += fmt::format(" with {}", code);
-  if (!enhanced.empty()) out += fmt::format(" {}", enhanced);
-  if (!text.empty()) out += fmt::format(" \"{}\"", text);
-  return out;
 }
 
 /// r:expect_refused([code [, enhanced [, text]]])
@@ -189,8 +161,9 @@ int expect_header(lua_State* L) {
       found += fmt::format("{}\"{}\"", found.empty() ? "" : ", ", field.decoded());
     }
     if (!fits)
-      fail(L, *box.result, one.recipient, any ? "a field " + name : fmt::format("{}: {}", name, value),
-           found.empty() ? one.header.empty() ? seen(one) : "has no such field" : "has " + found);
+      fail_expectation(L, box.result->story, one.recipient,
+                       any ? "a field " + name : fmt::format("{}: {}", name, value),
+                       found.empty() ? one.header.empty() ? seen(one) : "has no such field" : "has " + found);
   }
   lua_settop(L, 1);
   return 1;
@@ -213,7 +186,8 @@ int expect_sender(lua_State* L) {
   const Box& box = box_of(L);
   const std::string wanted(check_text(L, 2));
   if (box.result->sender != wanted)
-    fail(L, *box.result, "the mail", "the sender <" + wanted + ">", "has <" + box.result->sender + ">");
+    fail_expectation(L, box.result->story, "the mail", "the sender <" + wanted + ">",
+                     "has <" + box.result->sender + ">");
   lua_settop(L, 1);
   return 1;
 }
@@ -224,7 +198,8 @@ int expect_brought(lua_State* L) {
   const lua_Integer wanted = luaL_checkinteger(L, 2);
   const auto count = static_cast<lua_Integer>(box.result->brought.size());
   if (count != wanted)
-    fail(L, *box.result, "the mail", fmt::format("{} mails brought in by rules", wanted), fmt::format("has {}", count));
+    fail_expectation(L, box.result->story, "the mail", fmt::format("{} mails brought in by rules", wanted),
+                     fmt::format("has {}", count));
   lua_settop(L, 1);
   return 1;
 }

@@ -232,6 +232,13 @@ TEST_CASE("what hooks of the queue did otherwise than expected is told with what
   specs.told.event_result.failures = {"script.error at x.lua:1: oops"};
   CHECK(specs.fails(attempt + ":expect_failure 'oops'") == "");
   CHECK(has(specs.fails(attempt + ":expect_deferred()"), "failed: script.error at x.lua:1: oops"));
+  specs.told.event_result.verdict = Verdict{};
+  CHECK(
+      has(specs.fails("t:event('route', { to = 'b@y.example' }):expect_route {}"), "failed: script.error at x.lua:1"));
+  specs.told.event_result.verdict.kind = Verdict::Kind::kHold;
+  CHECK(has(specs.fails(attempt + ":expect_held()"), "failed: script.error at x.lua:1: oops"));
+  specs.told.event_result.story = std::string(20000, 'x');
+  CHECK(has(specs.fails(attempt + ":expect_held()"), "the rest is not shown"));
   CHECK(has(specs.fails("t:event('atempt', { to = 'b@y.example' })"), "did you mean \"attempt\"?"));
   CHECK(has(specs.fails("t:event('attempt', { to = 'b@y.example', tls = 'dane' })"), "tls belongs to route"));
   CHECK(has(specs.fails("t:event('queued', {})"), "`to` is missing"));
