@@ -1,10 +1,7 @@
 -- Mailets that bring in a mail: the mail again, or a notice about it. The recipient's local part says which one runs.
 local postern = require "postern"
 local match, act = postern.match, postern.act
-
-local function of(user, ...)
-  return { name = user, when = match.user_is(user), ... }
-end
+local of = require("rules").of
 
 -- An address list that depends on the mail: of a field, whoever wrote it; nothing where there is none.
 local function as_named(mail)

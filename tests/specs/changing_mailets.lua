@@ -2,10 +2,7 @@
 -- local part says which one runs.
 local postern = require "postern"
 local match, act = postern.match, postern.act
-
-local function of(user, ...)
-  return { name = user, when = match.user_is(user), ... }
-end
+local of = require("rules").of
 
 postern.pipeline "root" {
   -- Header fields.

@@ -1,10 +1,7 @@
 -- Every matcher of the client and its session: what one selects gets a header field of its name.
 local postern = require "postern"
 local match, act = postern.match, postern.act
-
-local function mark(name, when)
-  return { name = name, when = when, act.set_header(name, "yes") }
-end
+local mark = require("rules").mark
 
 postern.pipeline "root" {
   mark("smtp_auth_successful", match.smtp_auth_successful),

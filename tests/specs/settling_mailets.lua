@@ -1,10 +1,7 @@
 -- Mailets that refuse mail, settle where it goes, or when. The recipient's local part says which one runs.
 local postern = require "postern"
 local match, act = postern.match, postern.act
-
-local function of(user, ...)
-  return { name = user, when = match.user_is(user), ... }
-end
+local of = require("rules").of
 
 postern.pipeline "root" {
   of("bounce", act.bounce("5.7.1", "not accepted")),
