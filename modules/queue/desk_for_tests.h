@@ -7,27 +7,10 @@
 #include <vector>
 
 #include "commands.h"
+#include "control_for_tests.h"
 #include "fixture_for_tests.h"
 
 namespace postern::queue {
-
-class FakeControl final : public Control {
- public:
-  void add(std::string command, std::string, Handler handler) override {
-    handlers.emplace(command, std::move(handler));
-  }
-  std::vector<CommandInfo> commands() const override { return {}; }
-  std::map<std::string, Handler> handlers;
-};
-
-class Rows final : public ControlRows {
- public:
-  Task<void> row(std::string json) override {
-    all.push_back(std::move(json));
-    return Task<void>::ready();
-  }
-  std::vector<std::string> all;
-};
 
 struct Desk {
   explicit Desk(World& the_world) : world(the_world) { add_commands(control, *world.queue); }

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "control_for_tests.h"
 #include "postern/nursery.h"
 #include "postern/sim.h"
 #include "postern/text.h"
@@ -19,22 +20,6 @@ Address address(std::string_view text) {
   REQUIRE(parsed);
   return *parsed;
 }
-
-class Rows final : public ControlRows {
- public:
-  Task<void> row(std::string json) override {
-    all.push_back(std::move(json));
-    co_return;
-  }
-  std::vector<std::string> all;
-};
-
-class Commands final : public Control {
- public:
-  void add(std::string command, std::string, Handler handler) override { handlers[command] = std::move(handler); }
-  std::vector<CommandInfo> commands() const override { return {}; }
-  std::map<std::string, Handler> handlers;
-};
 
 struct World {
   explicit World(SuppressionSettings the_settings = {}) : settings(std::move(the_settings)) { restart(); }
@@ -67,7 +52,7 @@ struct World {
     return yes;
   }
   std::string ask(const std::string& command, std::map<std::string, std::string, std::less<>> args) {
-    Commands commands;
+    FakeControl commands;
     add_suppression_commands(commands, *list);
     Rows rows;
     auto done = run(commands.handlers.at(command)({command, std::move(args)}, rows), 0);

@@ -8,6 +8,7 @@
 #include "core/spool/id_source.h"
 #include "core/spool/segment_spool.h"
 #include "modules/queue/commands.h"
+#include "modules/queue/control_for_tests.h"
 #include "modules/queue/teller.h"
 #include "postern/auth.h"
 #include "postern/text.h"
@@ -94,15 +95,6 @@ class Couriers final : public Transport {
     Executor& here = co_await this_executor();
     co_return co_await all.at(here.index())->attempt(std::move(request));
   }
-};
-
-class Rows final : public ControlRows {
- public:
-  Task<void> row(std::string json) override {
-    all.push_back(std::move(json));
-    return Task<void>::ready();
-  }
-  std::vector<std::string> all;
 };
 
 std::unique_ptr<Spool> open(World& world, const ServerSettings& settings) {
@@ -277,7 +269,7 @@ Task<void> Server::carry_out(std::string name, MessageId id) {
   const bool recall = name == "queue.recall" && letter != nullptr;
   // Also when it is too late: what is under way then is not tried a second time.
   if (recall) letter->maybe_recalled = true;
-  Rows rows;
+  queue::Rows rows;
   const auto answer = co_await parts_->desk.handlers.at(name)(std::move(request), rows);
   if (!recall || world_.dead) co_return;
   if (answer && !rows.all.empty() && rows.all[0].find("\"too_late\":0") != std::string::npos)
