@@ -126,7 +126,8 @@ std::string percent_decoded(std::string_view text) {
 
 // RFC 2231 §4: charset'language' stands in the first segment, when that is an extended one.
 std::string joined(std::vector<Segment>& segments) {
-  std::ranges::sort(segments, {}, &Segment::index);
+  // Of plain values, which have no numbers, the first must stay the first.
+  if (!std::ranges::is_sorted(segments, {}, &Segment::index)) std::ranges::sort(segments, {}, &Segment::index);
   std::string octets;
   std::string charset;
   unsigned expected = 0;
@@ -167,15 +168,19 @@ void read_parameter(Reader& reader, std::vector<Gathered>& gathered, std::size_t
   (continued ? at->continued : at->plain).push_back(std::move(segment));
 }
 
-/// What other programs may take instead: the plain values, from the one with this number on, that say something else.
-void add_others(std::vector<Parameter>& parameters, const Gathered& from, std::size_t number) {
-  const std::size_t chosen = parameters.size() - 1;
-  for (; number < from.plain.size() && parameters.size() <= kMaxParameters; ++number) {
+// Who sends both forms means the extended one; the plain one is for readers that know no better.
+bool is_continued(const Gathered& one) {
+  return std::ranges::any_of(one.continued, [](const Segment& segment) { return segment.index == 0; });
+}
+
+/// What other programs may take instead: the plain values that were not chosen and say something else.
+void add_others(std::vector<Parameter>& parameters, const Gathered& from) {
+  for (std::size_t number = is_continued(from) ? 0 : 1; number < from.plain.size(); ++number) {
+    if (parameters.size() == kMaxParameters) return;
     std::vector<Segment> alone(1, from.plain[number]);
     std::string value = joined(alone);
     const auto same = [&](const Parameter& one) { return one.name == from.name && one.value == value; };
-    if (std::none_of(parameters.begin() + static_cast<std::ptrdiff_t>(chosen), parameters.end(), same))
-      parameters.push_back({from.name, std::move(value)});
+    if (std::ranges::none_of(parameters, same)) parameters.push_back({from.name, std::move(value)});
   }
 }
 
@@ -204,14 +209,11 @@ ParameterizedValue parse_parameters(std::string_view value) {
     if (!reader.at_end()) reader.skip_to_semicolon();
   }
   for (Gathered& one : gathered) {
-    // Who sends both forms means the extended one; the plain one is for readers that know no better.
-    const bool continued = std::ranges::any_of(one.continued, [](const Segment& s) { return s.index == 0; });
-    std::vector<Segment>& chosen = continued ? one.continued : one.plain;
-    if (chosen.empty()) continue;
-    result.parameters.push_back({one.name, joined(chosen)});
-    add_others(result.parameters, one, continued ? 0 : 1);
+    std::vector<Segment>& chosen = is_continued(one) ? one.continued : one.plain;
+    if (!chosen.empty()) result.parameters.push_back({one.name, joined(chosen)});
   }
-  if (result.parameters.size() > kMaxParameters) result.parameters.resize(kMaxParameters);
+  // Behind all of those: whoever repeats one name must not push another out.
+  for (const Gathered& one : gathered) add_others(result.parameters, one);
   return result;
 }
 

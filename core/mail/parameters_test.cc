@@ -56,11 +56,13 @@ TEST_CASE("of a name that is given twice the first counts by the rules, and the 
   };
   CHECK(values("attachment; filename=run.exe; filename*=utf-8''a.txt") == "filename=a.txt filename=run.exe ");
   CHECK(values("attachment; filename*0=a; filename*1=.txt; filename=run.exe") == "filename=a.txt filename=run.exe ");
-  CHECK(values("attachment; filename=a.txt; filename=run.exe; x=1") == "filename=a.txt filename=run.exe x=1 ");
+  CHECK(values("attachment; filename=a.txt; filename=run.exe; x=1") == "filename=a.txt x=1 filename=run.exe ");
   CHECK(values("attachment; filename=a.txt; filename*=utf-8''a.txt; filename=a.txt") == "filename=a.txt ");
   std::string many = "attachment";
   for (int i = 0; i < 200; ++i) many += "; filename=f" + std::to_string(i);
   CHECK(parse_parameters(many).parameters.size() == kMaxParameters);
+  CHECK(parameter(many, "filename") == "f0");
+  CHECK(parameter(many + "; size=7", "size") == "7");  // nothing is pushed out by what is repeated
 }
 
 TEST_CASE("parameters are bounded") {
