@@ -161,6 +161,26 @@ TEST_CASE("a name counts in whichever form it stands, also beside a harmless one
   CHECK(m.select("attachment_name_is", masks) == "");
 }
 
+TEST_CASE("a name behind more parameters than are kept counts as any name, and so do parts behind a second boundary") {
+  const auto behind = [](int number, const std::string& parameter) {
+    std::string field = "Content-Disposition: attachment";
+    for (int i = 0; i < number; ++i) field += ";\r\n " + parameter + (parameter == "x" ? "" : std::to_string(i)) + "=1";
+    return with_part(field + "; filename=run.exe");
+  };
+  for (const std::string parameter : {"x", "p", "x*"}) {
+    CAPTURE(parameter);
+    Mail m(behind(30, parameter));
+    CHECK(m.select("attachment_name_is", value("*.exe")) == "0-2");
+    CHECK(m.select("attachment_name_is", value("*.com")) == "");
+    m.text(behind(600, parameter));
+    CHECK(m.select("attachment_name_is", value("*.exe")) == "0-2");
+  }
+  Mail m(
+      "Content-Type: multipart/mixed; boundary=a; boundary=b\r\n\r\n--b\r\n"
+      "Content-Type: application/pdf; name=run.exe\r\n\r\nMZ\r\n--b--\r\n--a\r\n\r\nx\r\n--a--\r\n");
+  CHECK(m.select("attachment_name_is", value("*.exe")) == "0-2");
+  CHECK(m.select("has_mime_type_any_part", value("image/*")) == "");
+}
 TEST_CASE("an encoded message is looked through as any other, and one that is too deep counts as having it all") {
   std::string inner = with_part("Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=run.exe");
   const auto wrapped = [](const std::string& text) {

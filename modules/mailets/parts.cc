@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "postern/message.h"
 #include "postern/wait.h"
 
 namespace postern::mailets {
@@ -69,11 +70,32 @@ class Opener final : public MimeSink {
 
 }  // namespace
 
+namespace {
+
+/// Whether a field may have more parameters than are kept of it: one of those behind may be the name.
+bool has_many_parameters(const MimePart& part) {
+  const auto many = [](std::string_view text) {
+    return std::ranges::count(text, ';') >= std::ptrdiff_t{kMaxParameters};
+  };
+  if (!many(part.header)) return false;
+  return std::ranges::any_of(HeaderBlock(part.header), [&](const HeaderField& field) {
+    return (field.is("Content-Type") || field.is("Content-Disposition")) && many(field.raw);
+  });
+}
+
+/// Of a multipart whose fields are known no more is wanted, if there is but one word for where its parts begin; of a
+/// leaf the rest of its header may have its name.
+bool is_clear(const MimePart& part) {
+  if (has_many_parameters(part)) return false;
+  if (part.is_multipart()) return std::ranges::count(part.parameters, "boundary", &Parameter::name) <= 1;
+  return !part.header_truncated;
+}
+
+}  // namespace
+
 bool seen_whole(const MimeStructure& structure) {
   if (structure.too_deep || structure.too_many || structure.broken_boundary) return false;
-  // Of a multipart whose fields are known no more is wanted; of a leaf the rest of its header may have its name.
-  return std::ranges::none_of(structure.parts,
-                              [](const MimePart& part) { return part.header_truncated && !part.is_multipart(); });
+  return std::ranges::all_of(structure.parts, is_clear);
 }
 
 Task<Result<bool>> look_through(Draft* draft, PartSeeker& seeker) {
