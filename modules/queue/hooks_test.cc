@@ -274,6 +274,21 @@ TEST_CASE("hooks at route that wait for long keep no mailbox waiting, and are as
   CHECK(world.queued().empty());
 }
 
+TEST_CASE("a message that goes over to the hooks leaves its place among deliveries to the next at once") {
+  QueueSettings settings;
+  settings.local_concurrency = 1;
+  Hooked world(settings);
+  world.hooks.wanted = {Stage::kRoute};
+  world.hooks.takes = 10min;
+  world.commit({"bob@far.example"}, {World::step(Kind::kRelay, {0})}, false);
+  world.commit({"joe@x.example"}, {World::deliver({0}, "joe")}, false);
+  world.stop();
+  world.start();
+  world.sim.run_for(1s);
+  CHECK(world.hooks.under_way == 1);
+  CHECK(world.accounts() == std::vector<std::string>{"joe"});
+}
+
 TEST_CASE("what was asked for is let go on while a slow hook keeps it from memory, and is not collected again") {
   QueueSettings settings;
   settings.routes["far.example"].release = "on request";

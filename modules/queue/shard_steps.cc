@@ -95,6 +95,7 @@ class Shard::Loading {
     if (!alone && shard_.hooks_running_ >= shard_.parts_.settings.hook_concurrency) return false;
     --*std::exchange(place_, &shard_.hooks_running_);
     ++shard_.hooks_running_;
+    shard_.schedule_dispatch();  // another may have waited for the place among deliveries
     return true;
   }
 
