@@ -68,10 +68,6 @@ class Opener final : public MimeSink {
   std::string octets_;
 };
 
-}  // namespace
-
-namespace {
-
 /// Whether a field may have more parameters than are kept of it: one of those behind may be the name.
 bool has_many_parameters(const MimePart& part) {
   const auto many = [](std::string_view text) {
