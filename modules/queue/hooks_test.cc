@@ -219,6 +219,31 @@ TEST_CASE("a hold at route is let go as well, and what goes wrong after it is a 
   CHECK(desk.ask("queue.release", {{"id", id}}) == Answer{"queue.not_held"});
 }
 
+TEST_CASE("who has been let go leaves also when a hook at route holds others of the same step") {
+  Hooked world;
+  world.hooks.wanted = {Stage::kRoute, Stage::kAttempt};
+  bool at_route = false;
+  world.hooks.answer = [&](QueueEvent& event) {
+    const bool held =
+        at_route ? event.stage == Stage::kRoute : event.stage == Stage::kAttempt && event.destination[0] == 'f';
+    return held ? hold_for(24h) : Verdict{};
+  };
+  world.out.answer = [](const AttemptRequest& request, std::uint32_t one) {
+    if (request.envelope.recipients.at(one).address.domain().to_string() == "far.example") return delivered(one);
+    return deferred(one, "mx.near.example", {451, "4.2.0", "busy"});
+  };
+  const std::string id =
+      world.commit({"bob@far.example", "eve@near.example"}, {World::step(Kind::kRelay, {0, 1})}).to_string();
+  world.sim.run_for(1s);
+  REQUIRE(world.out.tried == std::vector<std::string>{"near.example"});
+  at_route = true;
+  Desk desk(world);
+  CHECK(desk.ask("queue.release", {{"id", id}}).size() == 1);
+  world.sim.run_for(1s);
+  CHECK(world.out.tried == std::vector<std::string>{"near.example", "far.example"});
+  CHECK(desk.ask("queue.show", {{"id", id}}).at(1).find("\"state\":\"held\"") != std::string::npos);
+}
+
 TEST_CASE("a route that cannot be found waits, and is asked for again") {
   Hooked world;
   world.hooks.wanted = {Stage::kRoute};

@@ -32,6 +32,7 @@ struct Standing {
   bool served = false;      ///< with `ended`: it got its mail
   bool maybe_sent = false;  ///< all of it left once, and no answer came: a failure must say so
   bool let_go = false;      ///< an administrator released it: no hook holds it back any more
+  bool put_off = false;     ///< a hook at route does not want it in this turn
   WallTime next{};
   WallTime held_since{};  ///< a hook has held it back since then, when it was last asked
 };
@@ -70,7 +71,6 @@ struct Active {
   std::list<Sending> sending;
   std::vector<std::uint32_t> beyond;            ///< local recipients whose delivery cannot be taken back any more
   std::vector<Outcome> outcomes;                ///< to be told when the turn ends
-  std::vector<std::size_t> put_off;             ///< relay steps that a hook does not want in this turn
   std::map<std::uint32_t, std::string> warned;  ///< whose warning is among them, and the notes of their attempts
   std::size_t cursor = 0;                       ///< the local step to look at next
   unsigned open = 0;                            ///< parts and steps that stand in a ring or are under way

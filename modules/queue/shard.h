@@ -243,6 +243,7 @@ class Shard final : private TimerNode {
   using PutOff = std::vector<std::pair<std::size_t, Verdict>>;  ///< steps of a plan
   bool hooked(Stage stage) const { return parts_.policy != nullptr && parts_.policy->has_hooks(stage); }
   Task<PutOff> ask_route(MessageId id, Active* active);
+  void put_off_step(Item& item, std::size_t number, const Verdict& verdict);
   Task<Recipients> may_attempt(Item& item, Recipients who, std::uint32_t destination);
   void obey(Item& item, const Recipients& who, const Verdict& verdict, const Route& route);
   void tell_hooks(std::unique_ptr<Notice> notice);

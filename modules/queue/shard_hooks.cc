@@ -70,12 +70,20 @@ Task<Shard::PutOff> Shard::ask_route(MessageId id, Active* active) {
                                   : active->envelope.recipients[who.front()].address.domain().to_string();
     const auto before = asked.event.options;
     Verdict verdict = co_await parts_.policy->queue_event(asked.event);
-    const bool let_go = verdict.kind == Verdict::Kind::kHold &&
-                        std::ranges::all_of(who, [&](std::uint32_t one) { return active->recipients[one].let_go; });
-    if (verdict.decided() && !let_go) put_off.emplace_back(number, std::move(verdict));
+    if (verdict.decided()) put_off.emplace_back(number, std::move(verdict));
     if (asked.event.options != before) take_route(step, asked.event.options);
   }
   co_return put_off;
+}
+
+/// A hold is not for those whom an administrator let go: they leave in this turn, whoever else stays.
+void Shard::put_off_step(Item& item, std::size_t number, const Verdict& verdict) {
+  Active& active = *item.active;
+  Recipients who = undone(active, active.plan.steps[number], true, home_.wall());
+  if (verdict.kind == Verdict::Kind::kHold)
+    std::erase_if(who, [&](std::uint32_t one) { return active.recipients[one].let_go; });
+  for (const std::uint32_t one : who) active.recipients[one].put_off = true;
+  obey(item, who, verdict, parts_.routes.base());
 }
 
 /// Those to whom an attempt may be made now; of the others it has been noted when the next one is. About those whom an

@@ -178,11 +178,7 @@ Task<void> Shard::load(Item* item) {
     co_return make_ready(*item);  // known only now, and it must not fill the memory until it is released
   set_active(*item, std::move(*active));
   owed_warnings(*item, *reader);
-  for (const auto& [number, verdict] : put_off) {
-    const PlanStep& step = item->active->plan.steps[number];
-    item->active->put_off.push_back(number);
-    obey(*item, undone(*item->active, step, true, home_.wall()), verdict, parts_.routes.base());
-  }
+  for (const auto& [number, verdict] : put_off) put_off_step(*item, number, verdict);
   make_ready(*item);
 }
 
@@ -297,9 +293,10 @@ void Shard::expand(Item& item) {
   ++active.open;  // it is not settled before all parts are made
   for (std::size_t number = 0; number < active.plan.steps.size(); ++number) {
     if (active.plan.steps[number].kind != PlanStep::Kind::kRelay || item.stopped()) continue;
-    const Recipients who = due_of(item, active.plan.steps[number]);
+    Recipients who = due_of(item, active.plan.steps[number]);
     // What a hook puts off waits also when it is forced: its route may not be known.
-    if (!who.empty() && std::ranges::find(active.put_off, number) == active.put_off.end()) add_parts(item, number, who);
+    std::erase_if(who, [&](std::uint32_t one) { return active.recipients[one].put_off; });
+    if (!who.empty()) add_parts(item, number, who);
   }
   --active.open;
 }
