@@ -167,7 +167,10 @@ Task<Result<void>> show_command(QueueService& queue, ControlRequest request, Con
     row["recipient"] = envelope->recipients[i].address.to_string();
     row["sender"] = envelope->sender.path();
     row["step"] = step;
-    row["to"] = info.recipients[i].route.empty() ? target : info.recipients[i].route;
+    RouteMark mark = RouteMark::of(info.recipients[i].route);
+    mark.let_go = false;  // says when it goes, not where
+    const std::string chosen = mark.text();
+    row["to"] = chosen.empty() ? target : chosen;
     add_wishes(row, *envelope);
     co_await rows.row(text(row));
   }

@@ -216,6 +216,7 @@ TEST_CASE("a hold at route is let go as well, and what goes wrong after it is a 
   CHECK(row.find("\"state\":\"waiting\"") != std::string::npos);
   CHECK(row.find("busy") != std::string::npos);
   CHECK(row.find("since") == std::string::npos);
+  CHECK(row.find("let go") == std::string::npos);  // where it goes is as before
   CHECK(desk.ask("queue.release", {{"id", id}}) == Answer{"queue.not_held"});
 }
 
